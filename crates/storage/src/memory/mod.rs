@@ -23,7 +23,7 @@ pub struct Counters {
     pub bytes: u64,
 }
 
-/// See the [module](self).
+/// The store in memory: a handle on a disk that only this process sees. Clones share the disk.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
     disk: Arc<Mutex<Disk>>,

@@ -1,0 +1,8 @@
+//! The prost messages of an operation's body, generated from `proto/quorate/operations/v1/body.proto`.
+//!
+//! They are how bodies are read and written, never how the rest of Quorate speaks of operations: that
+//! is [`crate::operation`], the only module that uses them.
+
+#![expect(unreachable_pub, reason = "generated code makes everything public")]
+
+include!(concat!(env!("OUT_DIR"), "/quorate.operations.v1.rs"));

@@ -1,0 +1,2 @@
+//! quorate-transport
+pub mod pb;

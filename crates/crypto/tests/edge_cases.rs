@@ -139,6 +139,7 @@ fn a_validator_key_is_canonical_and_of_prime_order() {
 
 /// The published vectors are not part of the project. Where they lie beside it, they are checked.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test may read a file")]
 fn the_published_vectors_have_their_zip_215_verdicts_where_they_are_at_hand() {
     let beside = "../../../shared/data/ed25519-speccheck-cases.json";
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(beside);

@@ -12,8 +12,9 @@
 //!   crashes. *Point in time*, RocksDB's default, silently forgets everything behind a damaged
 //!   record, synced votes among it; *skip any* forgets the record itself. Logs that were
 //!   synced and closed are also listed in the manifest with their sizes, so that one cut short or
-//!   gone is found. A log that lost whole records at its very end, though they were synced, looks
-//!   like a crash here: the signing guard's file is what notices that.
+//!   gone is found. What still looks like an ordinary crash here, although synced records are lost,
+//!   is an open log cut short, or a damaged length that points beyond its end: the signing guard's
+//!   file is what notices those.
 //! * Memory is bounded by [`RocksOptions`]: one block cache over all families, which holds indexes
 //!   and filters too, and one limit for all write buffers.
 //! * One process at a time has a directory open; a second gets

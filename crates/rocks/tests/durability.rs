@@ -136,7 +136,7 @@ fn a_torn_tail_of_the_log_loses_only_what_was_torn() {
 }
 
 #[test]
-fn a_flipped_byte_anywhere_in_the_log_is_found_when_the_store_is_opened() {
+fn a_log_record_with_a_flipped_byte_is_found_when_the_store_is_opened() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let first = fs::metadata(log_of(directory.path())).unwrap().len() as usize;

@@ -32,6 +32,7 @@ pub use self::limits::{OperationLimits, admit_operation};
 use crate::codec::{Canonical, DecodeError, Reader, encode_bytes};
 use crate::ids::{ClusterId, OperationId};
 use crate::limits::MAX_OPERATION_BYTES;
+use crate::parameters::Parameters;
 
 /// Domain tag of an operation's id.
 const ID_TAG: &[u8] = b"quorate/operation-id/v1";
@@ -113,6 +114,15 @@ impl Operation {
     pub fn decode(signed: &SignedOperation) -> Result<Self, OperationFault> {
         let content = convert::decode(&signed.body)?;
         Ok(Self { id: signed.id(), content, signed: signed.clone() })
+    }
+
+    /// Checks cluster and limits; with [`Operation::decode`] and the signature that is all that can be
+    /// checked without the state.
+    ///
+    /// # Errors
+    /// The limit that is passed, or that it is another cluster's.
+    pub fn admit(&self, parameters: &Parameters, cluster: &ClusterId) -> Result<(), OperationFault> {
+        limits::admit(self, &parameters.operation_limits(), *cluster)
     }
 
     /// Its identity.

@@ -50,6 +50,9 @@ pub enum OperationFault {
         /// This cluster.
         expected: ClusterId,
     },
+    /// The signature isn't the author's over this operation.
+    #[error("the signature does not fit the author, the cluster and the body")]
+    Signature,
     /// One parent is named twice.
     #[error("parents[{index}] names {parent} a second time")]
     RepeatedParent {

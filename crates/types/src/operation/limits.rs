@@ -35,14 +35,25 @@ pub fn admit_operation(
     limits: &OperationLimits,
     cluster: ClusterId,
 ) -> Result<Operation, OperationFault> {
+    // Before anything is read: a peer chooses how long it is.
     limit(Limited::OperationBytes, signed.size_bytes(), limits.operation_bytes)?;
     let operation = Operation::decode(signed)?;
+    admit(&operation, limits, cluster)?;
+    Ok(operation)
+}
+
+/// Limits and cluster of an operation that was read already.
+pub(super) fn admit(
+    operation: &Operation,
+    limits: &OperationLimits,
+    cluster: ClusterId,
+) -> Result<(), OperationFault> {
+    limit(Limited::OperationBytes, operation.size_bytes(), limits.operation_bytes)?;
     let found = operation.content().cluster;
     if found != cluster {
         return Err(OperationFault::OtherCluster { found, expected: cluster });
     }
-    admit_content(operation.content(), limits)?;
-    Ok(operation)
+    admit_content(operation.content(), limits)
 }
 
 fn admit_content(content: &OperationContent, limits: &OperationLimits) -> Result<(), OperationFault> {

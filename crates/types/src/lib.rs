@@ -1,0 +1,37 @@
+//! The words of Quorate: what validators and clients say to each other, and what can be judged from the
+//! words alone.
+//!
+//! * [`ids`], [`set`], [`quorum`], [`parameters`], [`genesis`], [`kind`]: who takes part, under which rules.
+//! * [`operation`], [`value`], [`receipt`]: what clients sign and what they are told (data-model §§1–4).
+//! * [`proposal`], [`vote`], [`view_change`], [`bundle`], [`execution`]: what validators sign (protocol §2).
+//! * [`message`]: the frames between validators; [`codec`]: the one encoding of everything signed or stored.
+//! * [`rules`]: the context-free rules; [`verified`]: the door that checks them and every signature.
+//! * [`contradiction`]: two statements that a correct validator never both signs.
+//!
+//! Nothing here knows gRPC, a database, a clock or a receiver's state: the words outlive the wire and the
+//! disk.
+
+pub mod bundle;
+pub mod codec;
+pub mod contradiction;
+pub mod execution;
+pub mod genesis;
+pub mod ids;
+pub mod kind;
+pub mod limits;
+pub mod merkle;
+pub mod message;
+pub mod operation;
+pub mod parameters;
+pub mod proposal;
+pub mod quorum;
+pub mod receipt;
+pub mod rules;
+pub mod set;
+pub mod signed;
+pub mod value;
+pub mod verified;
+pub mod view_change;
+pub mod vote;
+
+mod pb;

@@ -1,0 +1,125 @@
+//! The fairness timer of each lane (protocol §4): a lane that others' commits pass over is a reason to
+//! complain, also when the primary lets a trickle through.
+
+use std::collections::BTreeMap;
+
+use quorate_types::ids::{BundleNumber, ValidatorIndex};
+use quorate_types::parameters::Parameters;
+
+/// What waits in the lanes above the tips that the view's chain has named.
+pub type LaneDemand = Vec<LaneWaits>;
+
+/// One lane that waits: this validator holds it complete to a higher number than the chain names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneWaits {
+    /// Whose lane.
+    pub lane: ValidatorIndex,
+    /// The number of its newest complete bundle.
+    pub number: BundleNumber,
+    /// Bytes that wait up to and with it.
+    pub bytes: u64,
+}
+
+/// A timer, set on the newest bundle that waited when it was set.
+#[derive(Clone, Copy, Debug)]
+struct Offer {
+    number: BundleNumber,
+    bytes: u64,
+    since_ms: u64,
+    commits: u64,
+}
+
+/// The timers of all lanes, within one view.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fairness {
+    offers: BTreeMap<ValidatorIndex, Offer>,
+    waits: bool,
+}
+
+impl Fairness {
+    /// What waits now; `commits` counts the proposals that the view has committed so far.
+    pub(crate) fn on_demand(&mut self, demand: &LaneDemand, commits: u64, now_ms: u64) {
+        self.waits = !demand.is_empty();
+        self.offers.retain(|lane, _| demand.iter().any(|waits| waits.lane == *lane));
+        for LaneWaits { lane, number, bytes } in demand.iter().copied() {
+            let offer = Offer { number, bytes, since_ms: now_ms, commits };
+            self.offers.entry(lane).or_insert(offer);
+        }
+    }
+
+    /// The view's chain names a lane up to `number`: its timer is set anew by the next demand.
+    pub(crate) fn on_named(&mut self, lane: ValidatorIndex, number: BundleNumber) {
+        if self.offers.get(&lane).is_some_and(|offer| offer.number <= number) {
+            self.offers.remove(&lane);
+        }
+    }
+
+    /// A new view: its primary starts with a clean slate.
+    pub(crate) fn reset(&mut self) {
+        self.offers.clear();
+    }
+
+    /// Whether any lane waits.
+    pub(crate) const fn waits(&self) -> bool {
+        self.waits
+    }
+
+    /// The time at which the first timer would run out, if the view goes on committing, with `factor` for
+    /// self-doubt.
+    pub(crate) fn deadline_ms(
+        &self,
+        parameters: &Parameters,
+        validators: usize,
+        commits: u64,
+        factor: u64,
+    ) -> Option<u64> {
+        self.offers
+            .values()
+            .filter(|offer| commits >= offer.commits.saturating_add(2))
+            .map(|offer| {
+                offer.since_ms.saturating_add(patience_ms(offer, parameters, validators).saturating_mul(factor))
+            })
+            .min()
+    }
+}
+
+/// `T_fair · ⌈b / (max_proposal_bytes / n)⌉`.
+fn patience_ms(offer: &Offer, parameters: &Parameters, validators: usize) -> u64 {
+    let share = (u64::from(parameters.max_proposal_bytes) / (validators as u64).max(1)).max(1);
+    u64::from(parameters.fairness_ms).saturating_mul(offer.bytes.div_ceil(share).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameters() -> Parameters {
+        Parameters { fairness_ms: 1_000, max_proposal_bytes: 4_000, ..Parameters::default() }
+    }
+
+    fn demand(lane: u16, number: u64, bytes: u64) -> LaneWaits {
+        LaneWaits { lane: ValidatorIndex(lane), number: BundleNumber(number), bytes }
+    }
+
+    /// protocol §4
+    #[test]
+    fn a_lane_passed_over_while_two_proposals_commit_runs_out() {
+        let mut fairness = Fairness::default();
+        fairness.on_demand(&vec![demand(2, 5, 2_500)], 10, 100);
+        assert_eq!(fairness.deadline_ms(&parameters(), 4, 11, 1), None, "one commit proves nothing");
+        assert_eq!(fairness.deadline_ms(&parameters(), 4, 12, 1), Some(3_100), "three shares wait");
+    }
+
+    /// protocol §4: a trickle is censorship too.
+    #[test]
+    fn naming_an_older_bundle_does_not_stop_the_timer() {
+        let mut fairness = Fairness::default();
+        fairness.on_demand(&vec![demand(2, 5, 10)], 0, 0);
+        fairness.on_named(ValidatorIndex(2), BundleNumber(4));
+        fairness.on_demand(&vec![demand(2, 9, 10)], 3, 500);
+        assert_eq!(fairness.deadline_ms(&parameters(), 4, 3, 1), Some(1_000));
+        fairness.on_named(ValidatorIndex(2), BundleNumber(5));
+        fairness.on_demand(&vec![demand(2, 9, 10)], 3, 600);
+        assert_eq!(fairness.deadline_ms(&parameters(), 4, 5, 1), Some(1_600));
+    }
+}

@@ -1,0 +1,75 @@
+//! What the other validators last reported of themselves (protocol §9). Hints, never facts: nothing here
+//! decides safety.
+
+use quorate_types::ids::{Sequence, ValidatorIndex};
+use quorate_types::message::Status;
+
+/// One peer's last report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Its highest delivered sequence.
+    pub committed: Sequence,
+    /// What it reported before that.
+    pub committed_before: Sequence,
+    /// Its stable checkpoint.
+    pub stable: Sequence,
+    /// Its highest executed sequence.
+    pub executed: Sequence,
+    /// Monotonic time of the report; 0: none yet.
+    pub heard_ms: u64,
+}
+
+/// All peers' reports, by index, this validator's own place unused.
+#[derive(Clone, Debug)]
+pub(crate) struct Peers {
+    me: ValidatorIndex,
+    peers: Vec<Peer>,
+    asked: usize,
+}
+
+impl Peers {
+    pub(crate) fn new(me: ValidatorIndex, validators: usize) -> Self {
+        Self { me, peers: vec![Peer::default(); validators], asked: 0 }
+    }
+
+    /// Takes a report in; gives the report before.
+    pub(crate) fn on_status(&mut self, from: ValidatorIndex, status: &Status, now_ms: u64) -> Peer {
+        let Some(peer) = self.peers.get_mut(from.position()) else { return Peer::default() };
+        let before = *peer;
+        *peer = Peer {
+            committed: status.committed,
+            committed_before: before.committed,
+            stable: status.stable,
+            executed: status.executed,
+            heard_ms: now_ms.max(1),
+        };
+        before
+    }
+
+    pub(crate) fn heard_ms(&self, validator: ValidatorIndex) -> u64 {
+        self.peers.get(validator.position()).map_or(0, |peer| peer.heard_ms)
+    }
+
+    /// The stable checkpoints that the other validators last reported.
+    pub(crate) fn stable(&self) -> impl Iterator<Item = Sequence> {
+        let me = self.me.position();
+        self.peers.iter().enumerate().filter(move |(at, _)| *at != me).map(|(_, peer)| peer.stable)
+    }
+
+    /// The next validator to ask for something, in turn, those heard of first.
+    pub(crate) fn next_to_ask(&mut self) -> Option<ValidatorIndex> {
+        let others: Vec<ValidatorIndex> =
+            quorate_types::set::indices(self.peers.len()).filter(|validator| *validator != self.me).collect();
+        let heard: Vec<_> = others.iter().copied().filter(|validator| self.heard_ms(*validator) > 0).collect();
+        let candidates = if heard.is_empty() { others } else { heard };
+        if candidates.is_empty() {
+            return None;
+        }
+        self.asked = self.asked.wrapping_add(1);
+        candidates.get(self.asked % candidates.len()).copied()
+    }
+
+    pub(crate) fn peer(&self, validator: ValidatorIndex) -> Option<&Peer> {
+        self.peers.get(validator.position())
+    }
+}

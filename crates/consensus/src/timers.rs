@@ -1,0 +1,165 @@
+//! The timers of a view and what they lead to (protocol §4): complaints, never silence.
+
+use quorate_types::ids::View;
+use quorate_types::message::Message;
+use quorate_types::view_change::Complaint;
+
+use crate::config::Now;
+use crate::core::Core;
+use crate::effect::{Cause, CoreNotice, Effect};
+
+/// So many proposals in a row behind the clock make the primary's clock slow.
+const SLOW_TIMES: u32 = 8;
+
+impl Core {
+    /// Whether something is owed in this view: a lane waits, an empty payload is due, an accepted proposal
+    /// is uncommitted, or the anchor is (protocol §4).
+    pub(crate) fn owes(&self, now: Now) -> bool {
+        let tip = self.tip();
+        let uncommitted = self.top().is_some_and(|(sequence, _)| sequence > tip.sequence);
+        let anchor_open = self.reign.anchor.chosen && self.reign.anchor.sequence > tip.sequence;
+        self.fairness.waits() || uncommitted || anchor_open || self.is_empty_due(now, tip)
+    }
+
+    /// Ordering waits for execution alone, here or at so many others that a quorum can't vote: overload is
+    /// not a bad primary.
+    fn waits_for_execution(&self) -> bool {
+        let next = self.tip().sequence.next();
+        let window = u64::from(self.config.parameters.window);
+        let open_elsewhere = self.peers.stable().filter(|stable| next <= stable.plus(window)).count();
+        !self.in_window(next) || open_elsewhere + 1 < self.config.quorum.quorum()
+    }
+
+    /// Judges all timers.
+    pub(crate) fn on_tick(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.complaints.settle(now.monotonic_ms);
+        if self.judge_again_ms.is_some_and(|at| at <= now.monotonic_ms) {
+            self.judge_again_ms = None;
+        }
+        let stale_ms = u64::from(self.config.parameters.timeout_cap_ms);
+        self.asked_ms.retain(|_, asked| now.monotonic_ms.saturating_sub(*asked) < stale_ms);
+        // A validator alone has nobody to complain about.
+        if !self.signs() || self.config.quorum.validators() == 1 {
+            return;
+        }
+        self.run_progress_timer(now);
+        self.run_new_view_timer(now);
+        for cause in [Cause::Progress, Cause::Fairness, Cause::Heartbeat, Cause::SlowClock, Cause::NewViewMissing] {
+            let fired = self.has_fired(cause, now);
+            if self.complaints.set_cause(cause, fired) {
+                out.push(Effect::Notice(CoreNotice::Complains(self.reign.view, cause)));
+            }
+        }
+        self.complain(out);
+    }
+
+    /// The progress timer runs while something is owed; it starts anew with every commit (protocol §4).
+    fn run_progress_timer(&mut self, now: Now) {
+        let runs = self.reign.active && self.owes(now) && !self.waits_for_execution();
+        match (runs, self.reign.progress_ms) {
+            (false, _) => self.reign.progress_ms = None,
+            (true, None) => self.reign.progress_ms = Some(now.monotonic_ms),
+            (true, Some(_)) => {}
+        }
+    }
+
+    /// protocol §5.4: the timer for the new view starts only when a quorum, this validator included, wants
+    /// this view or a higher one.
+    fn run_new_view_timer(&mut self, now: Now) {
+        let wants = |view: View| view >= self.reign.view;
+        let changing = self.view_changes.values().filter(|c| wants(c.signed.statement.new_view)).count();
+        let own = self.view_changes.get(&self.config.me).is_some_and(|c| wants(c.signed.statement.new_view));
+        let enough = own && changing >= self.config.quorum.quorum();
+        if self.reign.active {
+            self.reign.new_view_ms = None;
+        } else if enough || cfg!(mutant = "views-climbed-alone") {
+            self.reign.new_view_ms.get_or_insert(now.monotonic_ms);
+        }
+    }
+
+    fn deadline_of(&self, cause: Cause) -> Option<u64> {
+        let factor = self.complaints.factor(cause);
+        let timeout_ms = self.timeouts.current_ms().saturating_mul(factor);
+        let after = |since: u64| since.saturating_add(timeout_ms);
+        match cause {
+            Cause::Progress => self.reign.progress_ms.map(after),
+            Cause::NewViewMissing => self.reign.new_view_ms.map(after),
+            Cause::Fairness if self.reign.active => self.fairness.deadline_ms(
+                &self.config.parameters,
+                self.config.quorum.validators(),
+                self.reign.commits,
+                factor,
+            ),
+            Cause::Heartbeat if self.reign.active && self.primary() != self.config.me => {
+                let heard = self.peers.heard_ms(self.primary()).max(self.reign.entered_ms);
+                Some(after(heard).saturating_add(3 * u64::from(self.config.parameters.status_interval_ms)))
+            }
+            Cause::SlowClock if self.reign.slow_times >= SLOW_TIMES => Some(0),
+            Cause::Fairness | Cause::Heartbeat | Cause::SlowClock => None,
+        }
+    }
+
+    fn has_fired(&self, cause: Cause, now: Now) -> bool {
+        self.deadline_of(cause).is_some_and(|deadline| deadline <= now.monotonic_ms)
+    }
+
+    /// Signs a complaint if a cause holds and none was signed for this view and time (protocol §4).
+    fn complain(&mut self, out: &mut Vec<Effect>) {
+        if !self.complaints.any_cause() {
+            return;
+        }
+        let Complaint { view, time, .. } = self.complaint();
+        let made = self.complaints.of(self.config.me).map(|own| (own.statement.view, own.statement.time));
+        if made < Some((view, time)) {
+            out.push(Effect::SignComplaint(self.complaint()));
+        }
+    }
+
+    fn complaint(&self) -> Complaint {
+        Complaint { epoch: self.config.epoch, view: self.reign.view, time: self.tip().time, validator: self.config.me }
+    }
+
+    /// Something was delivered: timers start anew; whoever complained alone meanwhile doubts itself
+    /// (protocol §4).
+    pub(crate) fn on_delivered(&mut self, now: Now, certified_in: View) {
+        self.delivered_ms = now.monotonic_ms;
+        if certified_in != self.reign.view || !self.reign.active {
+            return;
+        }
+        self.reign.commits = self.reign.commits.saturating_add(1);
+        self.reign.progress_ms = self.reign.progress_ms.map(|_| now.monotonic_ms);
+        self.timeouts.on_commit(now.monotonic_ms);
+        if self.complaints.any_cause() {
+            let view = self.reign.view;
+            let together = self.complaints.all().filter(|c| c.statement.view == view).count();
+            for cause in self.complaints.causes().clone() {
+                if together < self.config.quorum.quorum() {
+                    self.complaints.doubt(cause, now.monotonic_ms);
+                }
+            }
+            self.complaints.set_cause(Cause::Progress, false);
+        }
+    }
+
+    /// The complaint to be renewed with each status while its cause lasts.
+    pub(crate) fn lasting_complaint(&self) -> Option<quorate_types::signed::Signed<Complaint>> {
+        let own = self.complaints.of(self.config.me)?;
+        (self.complaints.any_cause() && own.statement.view == self.reign.view).then_some(*own)
+    }
+
+    /// When [`crate::Input::Tick`] is next needed, by the monotonic clock; status is the composite's business.
+    #[must_use]
+    pub fn deadline_ms(&self) -> Option<u64> {
+        let causes = [Cause::Progress, Cause::Fairness, Cause::Heartbeat, Cause::SlowClock, Cause::NewViewMissing];
+        let held = self.complaints.causes();
+        let timers =
+            causes.into_iter().filter(|cause| !held.contains(cause)).filter_map(|cause| self.deadline_of(cause));
+        timers.chain(self.judge_again_ms).min()
+    }
+
+    /// A complaint as a message.
+    #[must_use]
+    pub const fn complaint_message(complaint: quorate_types::signed::Signed<Complaint>) -> Message {
+        Message::Complaint(complaint)
+    }
+}

@@ -39,8 +39,7 @@ pub enum WeakKey {
 
 /// Accepts a key that is canonically encoded and of prime order, as every honestly made one is.
 pub fn admit_validator_key(key: &PublicKey) -> Result<(), WeakKey> {
-    let parsed =
-        VerifyingKey::from_bytes(key.as_bytes()).map_err(|_| WeakKey::NotOnCurve { key: *key })?;
+    let parsed = VerifyingKey::from_bytes(key.as_bytes()).map_err(|_| WeakKey::NotOnCurve { key: *key })?;
     let point = parsed.to_edwards();
     if point.compress().as_bytes() != key.as_bytes() {
         Err(WeakKey::NotCanonical { key: *key })

@@ -1,9 +1,11 @@
 //! Batches of ed25519 signatures under the same rule as single ones.
 //!
-//! A chunk is checked by one equation. If that fails, the bad items are looked for by halving, with
-//! a budget: whoever fills batches with bad signatures makes us pay for two further equations over
-//! the chunk and one single verification per item, never more. An item is accepted only by an
-//! equation that holds or by its own single verification.
+//! A chunk is checked by one equation. If that fails, each group of the chunk is, and in the groups
+//! that fail each item alone. So whoever fills batches with bad signatures makes us pay for two
+//! equations and a single verification per item, never more, and one bad item among honest ones
+//! costs a second equation over its chunk. (Halving again and again finds it no cheaper: an equation
+//! costs half of what its items cost singly, so three levels of it are already too many.) An item is
+//! accepted only by an equation that holds or by its own single verification.
 //!
 //! The equation's coefficients come from a hash of all its items. They need not be secret, only out
 //! of the reach of whoever chose the items: 128 bits of a hash of those very items are.
@@ -14,104 +16,69 @@ use ed25519_zebra::{Signature, VerificationKeyBytes, batch};
 use rand_core::{TryCryptoRng, TryRng};
 use std::convert::Infallible;
 
-/// Items of one equation: larger gains little and makes a bad item dearer.
+/// Items of the first equation: more gains little and makes a bad item dearer.
 const CHUNK_ITEMS: usize = 128;
-/// Below this many items singles cost no more than looking for the bad ones.
-const SMALLEST_EQUATION: usize = 4;
+/// Items of the equations after a failed one.
+const GROUP_ITEMS: usize = 16;
+/// Below this many items singles cost no more than an equation.
+const SMALLEST_EQUATION: usize = 3;
 
 /// One verdict per item, in order.
 pub(crate) fn verify(items: &[Item<'_>]) -> Vec<bool> {
     let mut verdicts = vec![false; items.len()];
-    for (items, verdicts) in items
-        .chunks(CHUNK_ITEMS)
-        .zip(verdicts.chunks_mut(CHUNK_ITEMS))
-    {
-        let prepared: Vec<Prepared<'_>> = items.iter().map(Prepared::new).collect();
-        let mut search = Search {
-            budget: prepared.len() * 2,
-        };
-        search.decide(&prepared, verdicts, Known::Nothing);
+    for (items, verdicts) in items.chunks(CHUNK_ITEMS).zip(verdicts.chunks_mut(CHUNK_ITEMS)) {
+        if items.len() < SMALLEST_EQUATION {
+            decide_singly(items, verdicts);
+        } else {
+            decide_chunk(items, verdicts);
+        }
     }
     verdicts
 }
 
-/// An item with what every equation needs of it.
-struct Prepared<'a> {
-    item: Item<'a>,
+fn decide_chunk(items: &[Item<'_>], verdicts: &mut [bool]) {
+    let prepared: Vec<Prepared> = items.iter().map(Prepared::new).collect();
+    if equation_holds(&prepared) {
+        return verdicts.fill(true);
+    }
+    if items.len() <= GROUP_ITEMS {
+        return decide_singly(items, verdicts);
+    }
+    let groups = items.chunks(GROUP_ITEMS).zip(prepared.chunks(GROUP_ITEMS));
+    for ((items, prepared), verdicts) in groups.zip(verdicts.chunks_mut(GROUP_ITEMS)) {
+        if prepared.len() >= SMALLEST_EQUATION && equation_holds(prepared) {
+            verdicts.fill(true);
+        } else {
+            decide_singly(items, verdicts);
+        }
+    }
+}
+
+fn decide_singly(items: &[Item<'_>], verdicts: &mut [bool]) {
+    for (item, verdict) in items.iter().zip(verdicts) {
+        *verdict = verify_ed25519(&item.key, item.message, &item.signature);
+    }
+}
+
+/// What every equation needs of an item.
+struct Prepared {
     term: batch::Item,
     /// Binds the coefficients to the item.
     digest: Digest,
 }
 
-impl<'a> Prepared<'a> {
-    fn new(item: &Item<'a>) -> Self {
+impl Prepared {
+    fn new(item: &Item<'_>) -> Self {
         let key = VerificationKeyBytes::from(*item.key.as_bytes());
         let signature = Signature::from_bytes(item.signature.as_bytes());
-        let digest = Hasher::new()
-            .update(item.key.as_bytes())
-            .update(item.signature.as_bytes())
-            .update(item.message)
-            .finish();
-        Self {
-            item: *item,
-            term: batch::Item::from((key, signature, item.message)),
-            digest,
-        }
-    }
-
-    fn verify_single(&self) -> bool {
-        verify_ed25519(&self.item.key, self.item.message, &self.item.signature)
+        let digest =
+            Hasher::new().update(item.key.as_bytes()).update(item.signature.as_bytes()).update(item.message).finish();
+        Self { term: batch::Item::from((key, signature, item.message)), digest }
     }
 }
 
-/// What is known of a slice before it is looked at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Known {
-    Nothing,
-    /// It contains a bad item: its equation would fail.
-    Bad,
-}
-
-/// The search for the bad items of one chunk.
-struct Search {
-    /// Items that equations after the first may still cover.
-    budget: usize,
-}
-
-impl Search {
-    /// Fills in the verdicts of `items`.
-    fn decide(&mut self, items: &[Prepared<'_>], verdicts: &mut [bool], known: Known) {
-        if known == Known::Nothing && items.len() >= SMALLEST_EQUATION && equation_holds(items) {
-            verdicts.fill(true);
-            return;
-        }
-        let middle = items.len() / 2;
-        if middle < SMALLEST_EQUATION || self.budget < middle {
-            return decide_singly(items, verdicts);
-        }
-        self.budget -= middle;
-        let (left, right) = items.split_at(middle);
-        let (left_verdicts, right_verdicts) = verdicts.split_at_mut(middle);
-        self.decide(left, left_verdicts, Known::Nothing);
-        if left_verdicts.iter().all(|verdict| *verdict) {
-            self.decide(right, right_verdicts, Known::Bad);
-        } else if self.budget >= right.len() {
-            self.budget -= right.len();
-            self.decide(right, right_verdicts, Known::Nothing);
-        } else {
-            decide_singly(right, right_verdicts);
-        }
-    }
-}
-
-fn decide_singly(items: &[Prepared<'_>], verdicts: &mut [bool]) {
-    for (item, verdict) in items.iter().zip(verdicts) {
-        *verdict = item.verify_single();
-    }
-}
-
-/// The batch equation over `items`.
-fn equation_holds(items: &[Prepared<'_>]) -> bool {
+/// The batch equation over the items.
+fn equation_holds(items: &[Prepared]) -> bool {
     let mut seed = Hasher::new();
     let mut verifier = batch::Verifier::new();
     for item in items {
@@ -131,21 +98,13 @@ struct Coefficients {
 
 impl Coefficients {
     fn new(seed: Digest) -> Self {
-        Self {
-            seed,
-            counter: 0,
-            block: Digest::ZERO,
-            used: Digest::LENGTH,
-        }
+        Self { seed, counter: 0, block: Digest::ZERO, used: Digest::LENGTH }
     }
 
     fn next_byte(&mut self) -> u8 {
         if self.used == Digest::LENGTH {
             let counter = self.counter.to_be_bytes();
-            self.block = Hasher::new()
-                .update(self.seed.as_bytes())
-                .update(&counter)
-                .finish();
+            self.block = Hasher::new().update(self.seed.as_bytes()).update(&counter).finish();
             self.counter += 1;
             self.used = 0;
         }
@@ -197,14 +156,8 @@ mod tests {
         for (index, (_, message, _)) in signed.iter_mut().enumerate() {
             message[0] ^= u8::from(is_bad(index));
         }
-        let items: Vec<Item<'_>> = signed
-            .iter()
-            .map(|(key, message, signature)| Item {
-                key: *key,
-                message,
-                signature: *signature,
-            })
-            .collect();
+        let items: Vec<Item<'_>> =
+            signed.iter().map(|(key, message, signature)| Item { key: *key, message, signature: *signature }).collect();
         verify(&items)
     }
 
@@ -214,11 +167,7 @@ mod tests {
             for step in [1, 2, 5, 29, 1000] {
                 let verdicts = verdicts_with_bad(count, |index| index % step == step / 2);
                 for (index, verdict) in verdicts.iter().enumerate() {
-                    assert_eq!(
-                        *verdict,
-                        index % step != step / 2,
-                        "{index} of {count}, {step}"
-                    );
+                    assert_eq!(*verdict, index % step != step / 2, "{index} of {count}, {step}");
                 }
             }
         }

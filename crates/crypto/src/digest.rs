@@ -65,10 +65,7 @@ mod tests {
     fn the_digest_of_abc_is_the_published_one() {
         let published = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(sha256(&[b"a", b"bc"]).to_string(), published);
-        assert_eq!(
-            Hasher::new().update(b"ab").update(b"c").finish(),
-            sha256(&[b"abc"])
-        );
+        assert_eq!(Hasher::new().update(b"ab").update(b"c").finish(), sha256(&[b"abc"]));
         assert_eq!(published.parse(), Ok(sha256(&[b"abc"])));
     }
 
@@ -79,9 +76,7 @@ mod tests {
         let json = serde_json::to_string(&digest).unwrap();
         assert_eq!(json, format!("\"{}\"", "ab".repeat(32)));
         assert_eq!(serde_json::from_str::<Digest>(&json).unwrap(), digest);
-        let error = serde_json::from_str::<Digest>("\"ab\"")
-            .unwrap_err()
-            .to_string();
+        let error = serde_json::from_str::<Digest>("\"ab\"").unwrap_err().to_string();
         assert!(error.contains("a digest: expected 64"), "{error}");
     }
 }

@@ -28,16 +28,11 @@ pub enum ParseHexError {
 pub(crate) fn parse<const N: usize>(text: &str) -> Result<[u8; N], ParseHexError> {
     let digits = text.as_bytes();
     if digits.len() != 2 * N {
-        return Err(ParseHexError::Length {
-            expected: 2 * N,
-            found: digits.len(),
-        });
+        return Err(ParseHexError::Length { expected: 2 * N, found: digits.len() });
     }
     let mut bytes = [0u8; N];
     for (position, digit) in digits.iter().enumerate() {
-        let value = (*digit as char)
-            .to_digit(16)
-            .ok_or(ParseHexError::Digit { position })?;
+        let value = (*digit as char).to_digit(16).ok_or(ParseHexError::Digit { position })?;
         let byte = &mut bytes[position / 2];
         *byte = (*byte << 4) | value as u8;
     }
@@ -109,9 +104,7 @@ macro_rules! byte_string {
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
                 let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(from)?;
-                text.parse().map_err(|error| {
-                    serde::de::Error::custom(format_args!(concat!($what, ": {}"), error))
-                })
+                text.parse().map_err(|error| serde::de::Error::custom(format_args!(concat!($what, ": {}"), error)))
             }
         }
     };
@@ -131,17 +124,8 @@ mod tests {
 
     #[test]
     fn a_wrong_text_is_told_apart_by_kind() {
-        assert_eq!(
-            parse::<2>("00f"),
-            Err(ParseHexError::Length {
-                expected: 4,
-                found: 3
-            })
-        );
-        assert_eq!(
-            parse::<2>("00g0"),
-            Err(ParseHexError::Digit { position: 2 })
-        );
+        assert_eq!(parse::<2>("00f"), Err(ParseHexError::Length { expected: 4, found: 3 }));
+        assert_eq!(parse::<2>("00g0"), Err(ParseHexError::Digit { position: 2 }));
         assert_eq!(parse::<1>("é"), Err(ParseHexError::Digit { position: 0 }));
     }
 }

@@ -34,15 +34,14 @@ impl Scheme {
 
     /// One verdict per item, in order, each the same as [`verify`](Self::verify) would give.
     ///
-    /// Honest items cost about half of a single verification, less where keys repeat. Bad ones
-    /// among them cost at most about twice as much again for the chunk of 128 that they are in.
+    /// Honest items cost about half of a single verification, less where keys repeat; bad ones, and
+    /// those near them, at most about twice a single one.
     pub fn verify_batch(&self, items: &[Item<'_>]) -> Vec<bool> {
         match self {
             Self::Ed25519 => batch::verify(items),
-            Self::StandIn(_) => items
-                .iter()
-                .map(|item| stand_in::verify(&item.key, item.message, &item.signature))
-                .collect(),
+            Self::StandIn(_) => {
+                items.iter().map(|item| stand_in::verify(&item.key, item.message, &item.signature)).collect()
+            }
         }
     }
 }

@@ -9,11 +9,7 @@ pub struct SecretKey(Kind);
 
 enum Kind {
     Ed25519(Box<SigningKey>),
-    StandIn {
-        seed: [u8; 32],
-        public: PublicKey,
-        token: StandInToken,
-    },
+    StandIn { seed: [u8; 32], public: PublicKey, token: StandInToken },
 }
 
 impl SecretKey {
@@ -24,11 +20,7 @@ impl SecretKey {
 
     /// A key of the stand-in scheme, for simulations.
     pub fn stand_in(seed: [u8; 32], token: StandInToken) -> Self {
-        Self(Kind::StandIn {
-            seed,
-            public: stand_in::public(&seed),
-            token,
-        })
+        Self(Kind::StandIn { seed, public: stand_in::public(&seed), token })
     }
 
     /// The scheme under which this key's signatures verify.
@@ -81,11 +73,7 @@ mod tests {
         let public = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
         assert_eq!(key.public().to_string(), public);
         let signature = key.sign(b"");
-        assert!(
-            signature
-                .to_string()
-                .starts_with("e5564300c360ac729086e2cc806e828a")
-        );
+        assert!(signature.to_string().starts_with("e5564300c360ac729086e2cc806e828a"));
         assert!(Scheme::Ed25519.verify(&key.public(), b"", &signature));
         assert_eq!(crate::Digest::new(*key.seed()).to_string(), seed);
     }

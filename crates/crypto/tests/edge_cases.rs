@@ -17,11 +17,7 @@ fn single(sample: &Sample) -> bool {
 fn batched(samples: &[&Sample]) -> Vec<bool> {
     let items: Vec<Item<'_>> = samples
         .iter()
-        .map(|sample| Item {
-            key: sample.key,
-            message: &sample.message,
-            signature: sample.signature,
-        })
+        .map(|sample| Item { key: sample.key, message: &sample.message, signature: sample.signature })
         .collect();
     Scheme::Ed25519.verify_batch(&items)
 }
@@ -32,13 +28,7 @@ fn honest(count: usize) -> Vec<Sample> {
             let key = SecretKey::from_seed([index as u8 + 1; 32]);
             let message = vec![index as u8; 40];
             let (key, signature) = (key.public(), key.sign(&message));
-            Sample {
-                class: "honest",
-                key,
-                message,
-                signature,
-                accepted: true,
-            }
+            Sample { class: "honest", key, message, signature, accepted: true }
         })
         .collect()
 }
@@ -48,23 +38,14 @@ fn every_class_has_the_same_verdict_alone_and_in_company_at_every_position() {
     let company = honest(9);
     for sample in Forger::new(1).every_class() {
         assert_eq!(single(&sample), sample.accepted, "{}", sample.class);
-        assert_eq!(
-            batched(&[&sample]),
-            [sample.accepted],
-            "{} alone",
-            sample.class
-        );
+        assert_eq!(batched(&[&sample]), [sample.accepted], "{} alone", sample.class);
         for position in 0..=company.len() {
             let mut samples: Vec<&Sample> = company.iter().collect();
             samples.insert(position, &sample);
             let verdicts = batched(&samples);
             for (index, verdict) in verdicts.iter().enumerate() {
                 let expected = index != position || sample.accepted;
-                assert_eq!(
-                    *verdict, expected,
-                    "{} at {position}, item {index}",
-                    sample.class
-                );
+                assert_eq!(*verdict, expected, "{} at {position}, item {index}", sample.class);
             }
         }
     }
@@ -89,18 +70,11 @@ fn random_mixed_order_signatures_have_one_verdict_in_changing_company() {
         samples.insert(round % 4, &sample);
         assert!(single(&sample), "round {round}");
         assert_eq!(batched(&samples), [true; 4], "round {round}");
-        let bad = Sample {
-            message: b"another message".to_vec(),
-            ..sample
-        };
+        let bad = Sample { message: b"another message".to_vec(), ..sample };
         samples[round % 4] = &bad;
         let verdicts = batched(&samples);
         assert_eq!(verdicts[round % 4], single(&bad), "round {round}");
-        assert_eq!(
-            verdicts.iter().filter(|verdict| **verdict).count(),
-            3,
-            "round {round}"
-        );
+        assert_eq!(verdicts.iter().filter(|verdict| **verdict).count(), 3, "round {round}");
     }
 }
 
@@ -126,10 +100,7 @@ fn a_validator_key_is_canonical_and_of_prime_order() {
     }
     for (_, encoding) in forge::non_canonical_small_order() {
         let key = PublicKey::from_bytes(encoding);
-        assert_eq!(
-            admit_validator_key(&key),
-            Err(WeakKey::NotCanonical { key })
-        );
+        assert_eq!(admit_validator_key(&key), Err(WeakKey::NotCanonical { key }));
     }
     let key = Forger::new(5).random_mixed_order_key();
     assert_eq!(admit_validator_key(&key), Err(WeakKey::MixedOrder { key }));
@@ -165,10 +136,6 @@ fn the_published_vectors_have_their_zip_215_verdicts_where_they_are_at_hand() {
         assert_eq!(single(&sample), sample.accepted, "case {number}");
         let mut samples: Vec<&Sample> = company.iter().collect();
         samples.insert(number % 6, &sample);
-        assert_eq!(
-            batched(&samples)[number % 6],
-            sample.accepted,
-            "case {number} in a batch"
-        );
+        assert_eq!(batched(&samples)[number % 6], sample.accepted, "case {number} in a batch");
     }
 }

@@ -42,9 +42,7 @@ pub(crate) fn non_canonical_small_order() -> Vec<(EdwardsPoint, [u8; 32])> {
     candidates
         .into_iter()
         .filter_map(|encoding| Some((CompressedEdwardsY(encoding).decompress()?, encoding)))
-        .filter(|(point, encoding)| {
-            point.is_small_order() && point.compress().to_bytes() != *encoding
-        })
+        .filter(|(point, encoding)| point.is_small_order() && point.compress().to_bytes() != *encoding)
         .collect()
 }
 
@@ -79,9 +77,7 @@ impl Forger {
             if order == 0 {
                 continue;
             }
-            let twisted = self
-                .parts("mixed-order A and R, other torsion")
-                .twisted(torsion, -torsion);
+            let twisted = self.parts("mixed-order A and R, other torsion").twisted(torsion, -torsion);
             samples.push(self.sign(twisted));
         }
         for (point, encoding) in non_canonical_small_order() {
@@ -104,9 +100,7 @@ impl Forger {
     }
 
     pub(crate) fn random_mixed_order_key(&mut self) -> PublicKey {
-        let parts = self
-            .parts("key")
-            .twisted(EIGHT_TORSION[1], EIGHT_TORSION[0]);
+        let parts = self.parts("key").twisted(EIGHT_TORSION[1], EIGHT_TORSION[0]);
         self.sign(parts).key
     }
 
@@ -116,9 +110,7 @@ impl Forger {
         small_a.a = Scalar::ZERO;
         let mut small_r = self.parts("small-order R").twisted(none, torsion);
         small_r.r = Scalar::ZERO;
-        let mut small_both = self
-            .parts("small-order A and R, S = 0")
-            .twisted(torsion, torsion);
+        let mut small_both = self.parts("small-order A and R, S = 0").twisted(torsion, torsion);
         (small_both.a, small_both.r) = (Scalar::ZERO, Scalar::ZERO);
         let mut small_a_mixed_r = self.parts("small A, mixed R").twisted(torsion, torsion);
         small_a_mixed_r.a = Scalar::ZERO;
@@ -127,22 +119,13 @@ impl Forger {
         let mixed_a = self.parts("mixed-order A").twisted(torsion, none);
         let mixed_r = self.parts("mixed-order R").twisted(none, torsion);
         let mixed_both = self.parts("mixed-order A and R").twisted(torsion, torsion);
-        [
-            small_a,
-            small_r,
-            small_both,
-            small_a_mixed_r,
-            mixed_a_small_r,
-            mixed_a,
-            mixed_r,
-            mixed_both,
-        ]
-        .into_iter()
-        .flat_map(|parts| {
-            let sample = self.sign(parts);
-            [self.with_wrong_s(&sample), sample]
-        })
-        .collect()
+        [small_a, small_r, small_both, small_a_mixed_r, mixed_a_small_r, mixed_a, mixed_r, mixed_both]
+            .into_iter()
+            .flat_map(|parts| {
+                let sample = self.sign(parts);
+                [self.with_wrong_s(&sample), sample]
+            })
+            .collect()
     }
 
     fn with_encoding(&mut self, point: EdwardsPoint, encoding: [u8; 32]) -> Vec<Sample> {
@@ -154,10 +137,7 @@ impl Forger {
         let mut as_both = self.parts("non-canonical A and R").twisted(point, point);
         (as_both.a, as_both.key_encoding) = (Scalar::ZERO, Some(encoding));
         (as_both.r, as_both.nonce_encoding) = (Scalar::ZERO, Some(encoding));
-        [as_key, as_nonce, as_both]
-            .into_iter()
-            .map(|parts| self.sign(parts))
-            .collect()
+        [as_key, as_nonce, as_both].into_iter().map(|parts| self.sign(parts)).collect()
     }
 
     /// `S` with a multiple of the group's order added: the same number to a careless verifier.
@@ -200,9 +180,7 @@ impl Forger {
     /// `R` given in a non-canonical encoding, `k` computed over the canonical one.
     fn hashed_over_another_encoding(&mut self) -> Sample {
         let (point, encoding) = non_canonical_small_order()[0];
-        let mut parts = self
-            .parts("R hashed in another encoding")
-            .twisted(EIGHT_TORSION[0], point);
+        let mut parts = self.parts("R hashed in another encoding").twisted(EIGHT_TORSION[0], point);
         parts.r = Scalar::ZERO;
         let mut sample = self.sign(parts);
         let mut bytes = *sample.signature.as_bytes();
@@ -220,32 +198,19 @@ impl Forger {
 
     fn sign(&mut self, parts: Parts) -> Sample {
         let message = self.draw().to_vec();
-        let key = parts.key_encoding.unwrap_or_else(|| {
-            (ED25519_BASEPOINT_TABLE * &parts.a + parts.key_torsion)
-                .compress()
-                .to_bytes()
-        });
-        let nonce = parts.nonce_encoding.unwrap_or_else(|| {
-            (ED25519_BASEPOINT_TABLE * &parts.r + parts.nonce_torsion)
-                .compress()
-                .to_bytes()
-        });
-        let hash = Sha512::new()
-            .chain_update(nonce)
-            .chain_update(key)
-            .chain_update(&message);
+        let key = parts
+            .key_encoding
+            .unwrap_or_else(|| (ED25519_BASEPOINT_TABLE * &parts.a + parts.key_torsion).compress().to_bytes());
+        let nonce = parts
+            .nonce_encoding
+            .unwrap_or_else(|| (ED25519_BASEPOINT_TABLE * &parts.r + parts.nonce_torsion).compress().to_bytes());
+        let hash = Sha512::new().chain_update(nonce).chain_update(key).chain_update(&message);
         let k = Scalar::from_bytes_mod_order_wide(&hash.finalize().into());
         let mut bytes = [0; 64];
         bytes[..32].copy_from_slice(&nonce);
         bytes[32..].copy_from_slice((parts.r + k * parts.a).as_bytes());
         let (key, signature) = (PublicKey::from_bytes(key), Signature::from_bytes(bytes));
-        Sample {
-            class: parts.class,
-            key,
-            message,
-            signature,
-            accepted: true,
-        }
+        Sample { class: parts.class, key, message, signature, accepted: true }
     }
 
     fn parts(&mut self, class: &'static str) -> Parts {

@@ -1,0 +1,80 @@
+//! What a verifier trusts: one epoch of one cluster.
+
+use std::sync::Arc;
+
+use quorate_crypto::{Item, PublicKey, Scheme, Signature};
+use quorate_types::execution::{ExecutionCertificate, ExecutionVote};
+use quorate_types::genesis::Genesis;
+use quorate_types::ids::{ClusterId, Epoch, ValidatorIndex};
+use quorate_types::rules::{RuleFault, admit_execution_certificate};
+use quorate_types::set::ValidatorSet;
+use quorate_types::signed::{Signed, Statement, signing_bytes};
+use quorate_types::verified::Context;
+
+use crate::ProofFault;
+
+/// The validators of an epoch and what their signatures are bound to.
+#[derive(Clone, Debug)]
+pub struct EpochInfo {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The signature scheme.
+    pub scheme: Scheme,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Its validators.
+    pub set: Arc<ValidatorSet>,
+}
+
+impl EpochInfo {
+    /// The first epoch, from the genesis file alone, with real signatures.
+    #[must_use]
+    pub fn of_genesis(genesis: &Genesis) -> Self {
+        let set = Arc::new(genesis.validator_set());
+        Self { cluster: genesis.cluster, scheme: Scheme::Ed25519, epoch: Epoch::ZERO, set }
+    }
+
+    /// The epoch of a validator's context.
+    #[must_use]
+    pub fn of_context(context: &Context) -> Self {
+        let Context { cluster, scheme, epoch, set, .. } = context;
+        Self { cluster: *cluster, scheme: *scheme, epoch: *epoch, set: Arc::clone(set) }
+    }
+
+    /// Whether a quorum of this epoch signed exactly this execution.
+    ///
+    /// # Errors
+    /// The rule broken, or the first signer whose signature doesn't verify.
+    pub fn verify_execution(&self, certificate: &ExecutionCertificate) -> Result<(), ProofFault> {
+        admit_execution_certificate(certificate, self.epoch, self.set.quorum())?;
+        let execution = certificate.execution;
+        self.verify_statements(certificate.signatures.iter().map(|(validator, signature)| Signed {
+            statement: ExecutionVote { execution, validator: *validator },
+            signature: *signature,
+        }))
+    }
+
+    /// Whether each of the statements was signed by who it says, all in one batch.
+    pub(crate) fn verify_statements<T: Statement>(
+        &self,
+        statements: impl Iterator<Item = Signed<T>>,
+    ) -> Result<(), ProofFault> {
+        let signed: Vec<(ValidatorIndex, PublicKey, Vec<u8>, Signature)> = statements
+            .map(|signed| {
+                let signer = signed.signer();
+                let info = self.set.validator(signer).ok_or(RuleFault::UnknownValidator(signer))?;
+                let message = signing_bytes(&self.cluster, &signed.statement);
+                Ok((signer, info.consensus_key, message, signed.signature))
+            })
+            .collect::<Result<_, RuleFault>>()?;
+        let items: Vec<Item<'_>> = signed
+            .iter()
+            .map(|(_, key, message, signature)| Item { key: *key, message, signature: *signature })
+            .collect();
+        let verdicts = self.scheme.verify_batch(&items);
+        match signed.iter().zip(verdicts).find(|(_, valid)| !valid) {
+            None => Ok(()),
+            Some(((signer, ..), _)) => Err(ProofFault::Signature { signer: *signer, cluster: self.cluster }),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Why a proof doesn't convince.
+
+use quorate_crypto::Digest;
+use quorate_types::codec::DecodeError;
+use quorate_types::ids::{ClusterId, Sequence, ValidatorIndex};
+use quorate_types::rules::RuleFault;
+
+/// Why bytes are not a proof in the form of a file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormatFault {
+    /// They don't start as such a file does.
+    #[error("this is no file of this kind: it does not start with {expected:?}")]
+    Magic {
+        /// What such a file starts with.
+        expected: &'static str,
+    },
+    /// They have a version that this program doesn't know.
+    #[error("version {found} of the file format; this program knows version {known}")]
+    Version {
+        /// The version found.
+        found: u8,
+        /// The version known.
+        known: u8,
+    },
+    /// What follows isn't canonical.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+/// Why a proof doesn't convince.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProofFault {
+    /// Its bytes are not a proof.
+    #[error("the proof can't be read: {0}")]
+    Format(#[from] FormatFault),
+    /// Its certificate or chain breaks a rule.
+    #[error("the proof is not valid: {0}")]
+    Rule(#[from] RuleFault),
+    /// A signature doesn't verify.
+    #[error(
+        "the signature of validator {signer} doesn't verify in cluster {cluster}: \
+         the proof was changed, or belongs to another cluster"
+    )]
+    Signature {
+        /// Whose it should be.
+        signer: ValidatorIndex,
+        /// The cluster against which it was checked.
+        cluster: ClusterId,
+    },
+    /// The receipt is of another sequence than the certificate.
+    #[error("the receipt is of sequence {receipt}, the certificate of {certificate}")]
+    OtherSequence {
+        /// The receipt's.
+        receipt: Sequence,
+        /// The certificate's.
+        certificate: Sequence,
+    },
+    /// The path is of another place than the receipt.
+    #[error("the receipt is number {receipt} of its sequence, the path is that of number {path}")]
+    OtherIndex {
+        /// The receipt's.
+        receipt: u32,
+        /// The path's.
+        path: u64,
+    },
+    /// The receipt isn't among those that the quorum signed.
+    #[error("the receipt is not among those under the signed root {root}")]
+    NotUnderRoot {
+        /// The certificate's receipts root.
+        root: Digest,
+    },
+}

@@ -1,0 +1,44 @@
+//! The first frame in each direction of a stream.
+
+use bytes::Bytes;
+use quorate_types::ids::ValidatorIndex;
+
+use super::{LinkConfig, LinkFault};
+use crate::pb::peer::v1::frame::Content;
+use crate::pb::peer::v1::{Frame, Hello};
+
+/// The version of the peer protocol. Raised when frames or message layouts change.
+const VERSION: u32 = 1;
+
+/// This validator's hello.
+pub(super) fn make(config: &LinkConfig) -> Frame {
+    let hello = Hello {
+        version: VERSION,
+        cluster: Bytes::copy_from_slice(config.cluster.0.as_bytes()),
+        validator: u32::from(config.me.0),
+        incarnation: Bytes::copy_from_slice(&config.incarnation),
+    };
+    Frame { content: Some(Content::Hello(hello)) }
+}
+
+/// Checks that `frame` is the hello of `expected`, whose key the connection has proven.
+pub(super) fn admit(frame: Option<Frame>, config: &LinkConfig, expected: ValidatorIndex) -> Result<(), LinkFault> {
+    let Some(frame) = frame else {
+        return Err(LinkFault::Closed);
+    };
+    let Some(Content::Hello(hello)) = frame.content else {
+        return Err(LinkFault::Unexpected);
+    };
+    if hello.version != VERSION {
+        return Err(LinkFault::OtherVersion { found: hello.version, known: VERSION });
+    }
+    if hello.cluster.as_ref() != config.cluster.0.as_bytes() {
+        // Shortened: the length is the peer's choice and this goes into the log.
+        let found = hello.cluster.iter().take(32).map(|byte| format!("{byte:02x}")).collect();
+        return Err(LinkFault::OtherCluster { found, expected: config.cluster });
+    }
+    if hello.validator != u32::from(expected.0) {
+        return Err(LinkFault::OtherIndex { found: hello.validator, expected });
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Records in order: the highest of a kind, and all from somewhere on.
+
+use std::sync::Arc;
+
+use quorate_crypto::Digest;
+use quorate_dag::Point;
+use quorate_storage::{Family, Store};
+use quorate_types::bundle::Bundle;
+use quorate_types::codec::Canonical;
+use quorate_types::execution::ExecutionVote;
+use quorate_types::ids::{BundleNumber, Epoch, Sequence, ValidatorIndex};
+use quorate_types::receipt::Receipt;
+use quorate_types::signed::Signed;
+use quorate_types::view_change::{NewView, ViewChangeMessage};
+use quorate_types::vote::{Certificate, Vote};
+
+use super::slot::{RecordError, open};
+use super::{BY_SEQUENCE, COMMITS, EXECUTION_VOTES, NEW_VIEW, VIEW_CHANGE, VOTES, key};
+
+/// Entries read from the store at a time.
+const PAGE: usize = 256;
+
+/// All votes of an epoch above a sequence, own ones and the first seen of others, by sequence, then view.
+///
+/// # Errors
+/// As [`super::Slot::read`].
+pub fn votes_above<S: Store>(store: &S, epoch: Epoch, sequence: Sequence) -> Result<Vec<Signed<Vote>>, RecordError> {
+    let from = key(&[VOTES], &[&epoch, &sequence.next()]);
+    let mut votes = Vec::new();
+    walk(store, Family::Votes, from, &after(key(&[VOTES], &[&epoch])), |vote| votes.push(vote))?;
+    Ok(votes)
+}
+
+/// This validator's own execution votes of an epoch above a sequence.
+///
+/// # Errors
+/// As [`super::Slot::read`].
+pub fn own_execution_votes_above<S: Store>(
+    store: &S,
+    epoch: Epoch,
+    sequence: Sequence,
+) -> Result<Vec<Signed<ExecutionVote>>, RecordError> {
+    let from = key(&[EXECUTION_VOTES], &[&epoch, &sequence.next()]);
+    let mut votes = Vec::new();
+    walk(store, Family::Votes, from, &after(key(&[EXECUTION_VOTES], &[&epoch])), |vote| votes.push(vote))?;
+    Ok(votes)
+}
+
+/// All bundles of an epoch above the lanes' tips, by lane, then number.
+///
+/// # Errors
+/// As [`super::Slot::read`].
+pub fn bundles_above<S: Store>(store: &S, epoch: Epoch, tips: &[Point]) -> Result<Vec<Arc<Bundle>>, RecordError> {
+    let mut bundles = Vec::new();
+    for (lane, tip) in (0u16..).map(ValidatorIndex).zip(tips) {
+        let from = key(&[], &[&epoch, &lane, &tip.number.next()]);
+        let to = after(key(&[], &[&epoch, &lane]));
+        walk(store, Family::Bundles, from, &to, |bundle: Bundle| bundles.push(Arc::new(bundle)))?;
+    }
+    Ok(bundles)
+}
+
+/// The highest number of which a bundle of a lane is kept; 0 if none is.
+///
+/// # Errors
+/// As [`super::Slot::read`].
+pub fn highest_bundle<S: Store>(store: &S, epoch: Epoch, lane: ValidatorIndex) -> Result<BundleNumber, RecordError> {
+    let found: Option<Bundle> = last(store, Family::Bundles, key(&[], &[&epoch, &lane]))?;
+    Ok(found.map_or(BundleNumber::ZERO, |bundle| bundle.header.statement.number))
+}
+
+/// The commit certificate with the highest sequence.
+///
+/// # Errors
+/// As [`super::Slot::read`].
+pub fn highest_commit<S: Store>(store: &S) -> Result<Option<Certificate>, RecordError> {
+    last(store, Family::Certificates, vec![COMMITS])
+}
+
+/// All commit certificates at or above a sequence, ascending.
+///
+/// # Errors
+/// As [`super::Slot::read`].
+pub fn commits_from<S: Store>(store: &S, sequence: Sequence) -> Result<Vec<Certificate>, RecordError> {
+    let mut found = Vec::new();
+    let from = key(&[COMMITS], &[&sequence]);
+    walk(store, Family::Certificates, from, &after(vec![COMMITS]), |certificate| found.push(certificate))?;
+    Ok(found)
+}
+
+/// The highest delivered sequence, with its proposal's digest.
+///
+/// # Errors
+/// As [`super::Slot::read`].
+pub fn highest_committed<S: Store>(store: &S) -> Result<Option<(Sequence, Digest)>, RecordError> {
+    let entries = store.scan_back(Family::Proposals, &[BY_SEQUENCE], &after(vec![BY_SEQUENCE]), 1)?;
+    let Some((key, bytes)) = entries.into_iter().next() else { return Ok(None) };
+    let digest = open(Family::Proposals, &key, &bytes)?;
+    let sequence = Sequence::from_bytes(key.get(1..).unwrap_or_default());
+    let malformed = |fault| RecordError::Malformed { family: Family::Proposals, key: key.clone(), fault };
+    Ok(Some((sequence.map_err(malformed)?, digest)))
+}
+
+/// This validator's view change for the highest view.
+///
+/// # Errors
+/// As [`super::Slot::read`].
+pub fn highest_view_change<S: Store>(store: &S, epoch: Epoch) -> Result<Option<ViewChangeMessage>, RecordError> {
+    last(store, Family::Protocol, key(VIEW_CHANGE, &[&epoch]))
+}
+
+/// The new view accepted for the highest view.
+///
+/// # Errors
+/// As [`super::Slot::read`].
+pub fn highest_new_view<S: Store>(store: &S, epoch: Epoch) -> Result<Option<Signed<NewView>>, RecordError> {
+    last(store, Family::Protocol, key(NEW_VIEW, &[&epoch]))
+}
+
+/// The receipts of a sequence, by index.
+///
+/// # Errors
+/// As [`super::Slot::read`].
+pub fn receipts_at<S: Store>(store: &S, sequence: Sequence) -> Result<Vec<Receipt>, RecordError> {
+    let mut receipts = Vec::new();
+    let prefix = key(&[], &[&sequence]);
+    walk(store, Family::Receipts, prefix.clone(), &after(prefix), |receipt| receipts.push(receipt))?;
+    Ok(receipts)
+}
+
+/// Reads all values with `from <= key < to`, a page at a time.
+fn walk<S: Store, T: Canonical>(
+    store: &S,
+    family: Family,
+    mut from: Vec<u8>,
+    to: &[u8],
+    mut take: impl FnMut(T),
+) -> Result<(), RecordError> {
+    loop {
+        let entries = store.scan(family, &from, to, PAGE)?;
+        for (key, bytes) in &entries {
+            take(open(family, key, bytes)?);
+        }
+        match entries.into_iter().nth(PAGE - 1) {
+            None => return Ok(()),
+            Some((mut last, _)) => {
+                last.push(0);
+                from = last;
+            }
+        }
+    }
+}
+
+/// The value with the highest key under `prefix`.
+fn last<S: Store, T: Canonical>(store: &S, family: Family, prefix: Vec<u8>) -> Result<Option<T>, RecordError> {
+    let entries = store.scan_back(family, &prefix, &after(prefix.clone()), 1)?;
+    entries.first().map(|(key, bytes)| open(family, key, bytes)).transpose()
+}
+
+/// The first key after all that start with `prefix`; empty, which means the end, if there is none.
+fn after(mut prefix: Vec<u8>) -> Vec<u8> {
+    while let Some(byte) = prefix.pop() {
+        if let Some(next) = byte.checked_add(1) {
+            prefix.push(next);
+            break;
+        }
+    }
+    prefix
+}

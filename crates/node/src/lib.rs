@@ -1,0 +1,16 @@
+//! The shell of one validator: everything that touches the world.
+//!
+//! A plain function decides (`quorate_replica`), this crate carries events in and actions out:
+//!
+//! * [`config`], [`keys`], [`guard_file`]: what the operator's files say, and the second record of what was
+//!   signed.
+//! * [`quorum_watch`], [`metrics`], [`telemetry`]: what the operator and the clients are told.
+//!
+//! Generic over the store and the connector; no rule about votes is here.
+
+pub mod config;
+pub mod guard_file;
+pub mod keys;
+pub mod metrics;
+pub mod quorum_watch;
+pub mod telemetry;

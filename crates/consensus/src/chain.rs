@@ -163,6 +163,18 @@ impl Chain {
         self.proposals.retain(|digest, proposal| proposal.sequence <= tip || kept.contains(digest));
     }
 
+    /// The held proposals above the tip, by sequence.
+    pub(crate) fn above_tip(&self) -> Vec<Digest> {
+        let mut above: Vec<_> = self
+            .proposals
+            .iter()
+            .filter(|(_, proposal)| proposal.sequence > self.tip.sequence)
+            .map(|(digest, proposal)| (proposal.sequence, *digest))
+            .collect();
+        above.sort_unstable();
+        above.into_iter().map(|(_, digest)| digest).collect()
+    }
+
     /// How many proposals are held.
     pub(crate) fn held(&self) -> usize {
         self.proposals.len()

@@ -164,7 +164,7 @@ impl Core {
         self.deliver(now, out);
         self.vote_for_anchor(now, out);
         while self.prepare_next(now, out) {}
-        self.adopt_prepared(out);
+        self.adopt_prepared(now, out);
         self.commit_highest(now, out);
         self.consider_leaving(now, out);
         self.claim_in_view_change(out);
@@ -326,6 +326,24 @@ impl Core {
         let changed = self.view_changes.values().filter(|c| c.signed.statement.new_view > view);
         let complained = self.complaints.all().filter(|c| c.statement.view > view);
         changed.map(|c| c.signed.signer()).chain(complained.map(Signed::signer)).collect()
+    }
+
+    /// Whether the records hold this vote of this validator's own, or have settled its sequence.
+    #[must_use]
+    pub fn knows_own_vote(&self, vote: &Vote) -> bool {
+        let held = self.votes.of(self.config.me, (vote.view, vote.sequence, vote.phase));
+        vote.sequence <= self.stable || held.is_some_and(|held| held.statement.digest == vote.digest)
+    }
+
+    /// The held proposals above the tip.
+    #[must_use]
+    pub fn heads(&self) -> Vec<Digest> {
+        self.chain.above_tip()
+    }
+
+    /// Signs nothing any more in this run (protocol §7.4).
+    pub const fn stop_signing(&mut self) {
+        self.may_sign = false;
     }
 
     /// Sizes of the buffers, for the tests at the bounds and for metrics.

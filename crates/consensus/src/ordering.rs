@@ -261,7 +261,7 @@ impl Core {
 
     /// protocol §3.3: with the proposal and its chain in hand the certificate is kept, durably. One of a view
     /// above the current one waits: a view change must not claim it.
-    pub(crate) fn adopt_prepared(&mut self, out: &mut Vec<Effect>) {
+    pub(crate) fn adopt_prepared(&mut self, now: Now, out: &mut Vec<Effect>) {
         let Some(certificate) = &self.certificates.prepared_pending else { return };
         let claim = certificate.claim;
         if claim.view > self.reign.view {
@@ -270,10 +270,15 @@ impl Core {
         match self.chain.path(claim.digest) {
             Ok(_) => {}
             Err(Gap::Missing(_)) if claim.sequence <= self.tip().sequence => {}
-            Err(_) => return,
+            Err(Gap::Missing(missing)) => {
+                self.ask_for(now, missing, out);
+                return;
+            }
+            Err(Gap::OffChain(..)) => return,
         }
-        out.push(Effect::SavePrepared(certificate.clone()));
-        self.certificates.prepared = self.certificates.prepared_pending.take();
+        let adopted = self.certificates.prepared_pending.take();
+        out.extend(adopted.clone().map(Effect::SavePrepared));
+        self.certificates.prepared = adopted;
     }
 
     /// protocol §3.3: commit the highest prepared proposal of the active view, if every vote of this
@@ -376,6 +381,14 @@ impl Core {
                 }
                 false
             }
+        }
+    }
+
+    /// Has every held proposal above the tip judged, parents first: after a restart nothing else would ask for
+    /// those that were voted for before it.
+    pub(crate) fn judge_held_payloads(&mut self, out: &mut Vec<Effect>) {
+        for digest in self.chain.above_tip() {
+            self.payload_is_valid(digest, out);
         }
     }
 

@@ -38,6 +38,7 @@ impl Core {
         }
         let stale_ms = u64::from(self.config.parameters.timeout_cap_ms);
         self.asked_ms.retain(|_, asked| now.monotonic_ms.saturating_sub(*asked) < stale_ms);
+        self.judge_held_payloads(out);
         // A validator alone has nobody to complain about.
         if !self.signs() || self.config.quorum.validators() == 1 {
             return;

@@ -7,6 +7,7 @@ use quorate_types::bundle::{Bundle, BundleHeader};
 use quorate_types::ids::ValidatorIndex;
 use quorate_types::operation::Operation;
 use quorate_types::proposal::LaneTip;
+use quorate_types::signed::Signed;
 
 use crate::branches::Branches;
 use crate::config::LanesConfig;
@@ -95,6 +96,14 @@ impl Lanes {
             return None;
         }
         Some(Want { lane: tip.lane, from: lane.top.number.next(), to: tip.number, tip: tip.digest })
+    }
+
+    /// The signed header at the end of a lane's complete chain, while it lies above the delivered tip
+    /// (protocol §7.3).
+    #[must_use]
+    pub fn highest_header_of(&self, lane: ValidatorIndex) -> Option<Signed<BundleHeader>> {
+        let lane = self.lanes.get(lane.position())?;
+        lane.entry(&(lane.top.number, lane.top.digest)).map(|entry| entry.bundle.header)
     }
 
     /// The bundles, lowest first, that a peer lacks whose lane ends in `tip`, within `budget_bytes` but

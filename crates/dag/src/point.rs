@@ -25,7 +25,8 @@ impl Point {
         Self { number: BundleNumber::ZERO, digest: Digest::ZERO, cumulative_operations: 0, cumulative_bytes: 0 };
 
     /// The place of the bundle with this header, whose digest is `digest`.
-    pub(crate) const fn of(header: &BundleHeader, digest: Digest) -> Self {
+    #[must_use]
+    pub const fn of(header: &BundleHeader, digest: Digest) -> Self {
         Self {
             number: header.number,
             digest,

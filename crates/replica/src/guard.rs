@@ -1,0 +1,199 @@
+//! The signing guard: the only place that holds the consensus key (architecture §3).
+//!
+//! It gives a signature and its record as one value, so that nothing signed exists without the record that
+//! must be durable before it leaves (protocol §7.1). Beside that it keeps its own small account of what the
+//! key has signed in this epoch, apart from the core's, and refuses what would break a rule of protocol §10:
+//! a bug in the core then shows as a refusal, not as a contradiction in the world.
+
+use std::collections::BTreeMap;
+
+use quorate_crypto::{Digest, SecretKey};
+use quorate_types::bundle::BundleHeader;
+use quorate_types::execution::{Execution, ExecutionVote};
+use quorate_types::ids::{BundleNumber, ClusterId, Sequence, View};
+use quorate_types::signed::{Signed, Statement, signing_bytes};
+use quorate_types::view_change::{Complaint, NewView, ViewChange, ViewChangeMessage};
+use quorate_types::vote::{Phase, Vote};
+
+use crate::records::{self, Record};
+
+/// What the guard refuses to sign, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GuardRefusal {
+    /// Another digest was signed in this slot.
+    #[error("a {phase:?} vote for another proposal was signed at view {view}, sequence {sequence}")]
+    SecondVote {
+        /// The phase.
+        phase: Phase,
+        /// The view.
+        view: View,
+        /// The sequence.
+        sequence: Sequence,
+    },
+    /// The view was left.
+    #[error("view {view} was left for view {left_for}")]
+    LeftView {
+        /// The view of the statement.
+        view: View,
+        /// The lowest view in which anything may be signed.
+        left_for: View,
+    },
+    /// A view change for this view, or a higher one, was signed.
+    #[error("a view change for view {signed} was signed")]
+    SecondViewChange {
+        /// The highest one signed.
+        signed: View,
+    },
+    /// A new view for this view, or a higher one, was signed.
+    #[error("a new view {signed} was signed")]
+    SecondNewView {
+        /// The highest one signed.
+        signed: View,
+    },
+    /// The bundle's number isn't the next.
+    #[error("bundle {signed} was the last one signed, {asked} isn't the next")]
+    BundleNumber {
+        /// The last one signed.
+        signed: BundleNumber,
+        /// The number asked for.
+        asked: BundleNumber,
+    },
+    /// Another result was signed at this sequence.
+    #[error("another result was signed at sequence {0}")]
+    SecondExecution(Sequence),
+}
+
+/// A signed statement and the record that must be durable before it leaves.
+#[derive(Clone, Debug)]
+pub struct Guarded<T> {
+    /// The statement.
+    pub signed: T,
+    /// Its record.
+    pub record: Record,
+}
+
+/// The guard.
+#[derive(Debug)]
+pub struct SigningGuard {
+    key: SecretKey,
+    cluster: ClusterId,
+    votes: BTreeMap<(View, Sequence, Phase), Digest>,
+    left_for: View,
+    new_view: Option<View>,
+    view_change: Option<View>,
+    bundle: BundleNumber,
+    executions: BTreeMap<Sequence, Execution>,
+}
+
+/// What the records say the key has signed in this epoch.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SignedBefore {
+    pub(crate) votes: Vec<Vote>,
+    pub(crate) view_change: Option<View>,
+    pub(crate) new_view: Option<View>,
+    pub(crate) bundle: BundleNumber,
+    pub(crate) executions: Vec<Execution>,
+}
+
+impl SigningGuard {
+    pub(crate) fn new(key: SecretKey, cluster: ClusterId, before: SignedBefore) -> Self {
+        let votes = before.votes.iter().map(|vote| ((vote.view, vote.sequence, vote.phase), vote.digest));
+        Self {
+            key,
+            cluster,
+            votes: votes.collect(),
+            left_for: before.view_change.unwrap_or_default(),
+            new_view: before.new_view,
+            view_change: before.view_change,
+            bundle: before.bundle,
+            executions: before.executions.into_iter().map(|execution| (execution.sequence, execution)).collect(),
+        }
+    }
+
+    fn sign<T: Statement>(&self, statement: T) -> Signed<T> {
+        let signature = self.key.sign(&signing_bytes(&self.cluster, &statement));
+        Signed { statement, signature }
+    }
+
+    /// protocol §3.8, §5.1: one vote per slot, nothing in a view that was left.
+    pub(crate) fn vote(&mut self, vote: Vote) -> Result<Guarded<Signed<Vote>>, GuardRefusal> {
+        let Vote { view, sequence, phase, digest, .. } = vote;
+        if view < self.left_for {
+            return Err(GuardRefusal::LeftView { view, left_for: self.left_for });
+        }
+        let first = *self.votes.entry((view, sequence, phase)).or_insert(digest);
+        if first != digest && !cfg!(mutant = "guard-off") {
+            return Err(GuardRefusal::SecondVote { phase, view, sequence });
+        }
+        let signed = self.sign(vote);
+        Ok(Guarded { record: records::vote(&signed.statement).record(&signed), signed })
+    }
+
+    /// protocol §5.1: one per view, and from then on nothing in views below.
+    pub(crate) fn view_change(
+        &mut self,
+        statement: ViewChange,
+        attach: impl FnOnce(Signed<ViewChange>) -> ViewChangeMessage,
+    ) -> Result<Guarded<ViewChangeMessage>, GuardRefusal> {
+        if let Some(signed) = self.view_change.filter(|signed| *signed >= statement.new_view) {
+            return Err(GuardRefusal::SecondViewChange { signed });
+        }
+        self.view_change = Some(statement.new_view);
+        self.left_for = self.left_for.max(statement.new_view);
+        let slot = records::own_view_change(statement.epoch, statement.new_view);
+        let message = attach(self.sign(statement));
+        Ok(Guarded { record: slot.record(&message), signed: message })
+    }
+
+    /// protocol §10: one new view per view.
+    pub(crate) fn new_view(&mut self, statement: NewView) -> Result<Guarded<Signed<NewView>>, GuardRefusal> {
+        if let Some(signed) = self.new_view.filter(|signed| *signed >= statement.view) {
+            return Err(GuardRefusal::SecondNewView { signed });
+        }
+        self.new_view = Some(statement.view);
+        let signed = self.sign(statement);
+        Ok(Guarded { record: records::own_new_view(signed.statement.epoch).record(&signed), signed })
+    }
+
+    /// A complaint: the same content gives the same bytes.
+    pub(crate) fn complaint(&self, statement: Complaint) -> Guarded<Signed<Complaint>> {
+        let signed = self.sign(statement);
+        Guarded { record: records::own_complaint(signed.statement.epoch).record(&signed), signed }
+    }
+
+    /// protocol §10: one bundle per number of the own lane; numbers without gaps.
+    pub(crate) fn bundle(&mut self, header: BundleHeader) -> Result<Signed<BundleHeader>, GuardRefusal> {
+        if header.number != self.bundle.next() {
+            return Err(GuardRefusal::BundleNumber { signed: self.bundle, asked: header.number });
+        }
+        self.bundle = header.number;
+        Ok(self.sign(header))
+    }
+
+    /// protocol §10: one result per sequence.
+    pub(crate) fn execution(&mut self, vote: ExecutionVote) -> Result<Guarded<Signed<ExecutionVote>>, GuardRefusal> {
+        let sequence = vote.execution.sequence;
+        if *self.executions.entry(sequence).or_insert(vote.execution) != vote.execution {
+            return Err(GuardRefusal::SecondExecution(sequence));
+        }
+        let slot = records::own_execution_vote(vote.execution.epoch, sequence);
+        let signed = self.sign(vote);
+        Ok(Guarded { record: slot.record(&signed), signed })
+    }
+
+    /// Whether these records know the execution that the key is said to have signed.
+    pub(crate) fn knows_execution(&self, execution: &Execution) -> bool {
+        self.executions.get(&execution.sequence) == Some(execution)
+    }
+
+    /// The highest view change signed.
+    pub(crate) const fn highest_view_change(&self) -> Option<View> {
+        self.view_change
+    }
+
+    /// Forgets votes at or below the stable checkpoint: the core never votes there again (protocol §6.1).
+    pub(crate) fn prune(&mut self, stable: Sequence) {
+        self.votes.retain(|(_, sequence, _), _| *sequence > stable);
+        self.executions = self.executions.split_off(&stable.next());
+    }
+}

@@ -1,0 +1,34 @@
+//! One validator without its shell: ordering, lanes, execution votes and the signing guard behind one door,
+//! [`Replica::step`].
+//!
+//! The shell's contract (architecture §4, docs/decisions/0006): it runs *turns*. It drains its inbox into
+//! `step`, ends the turn with [`Event::Turn`], writes the outbox's records in one synced batch and, in
+//! parallel, the guard file; then, and only then, it sends `after` and starts `execute`. It answers other
+//! validators' requests from the store ([`serve`]), carries jobs out ([`execution`]) off this path, and gives
+//! the result back as [`Event::Executed`]. A failed save stops the node.
+//!
+//! Starting again: [`recover`]. What lies where in the store: [`records`].
+
+mod asking;
+pub mod execution;
+mod executions;
+mod fetching;
+mod guard;
+mod outbox;
+pub mod records;
+mod recovery;
+mod replica;
+mod report;
+pub mod serve;
+mod standing;
+
+pub use quorate_consensus::{Cause, CoreNotice, Now};
+pub use quorate_dag::{Intake, PoolFigures};
+
+pub use crate::execution::{Executed, ExecutedBatch, ExecutionError, ExecutionJob, ExecutionSetup};
+pub use crate::guard::{GuardRefusal, Guarded, SigningGuard};
+pub use crate::outbox::{Event, Notice, Outbox, Outgoing, Recipient};
+pub use crate::recovery::{GuardFile, RecoverError, Setup, create_store, recover};
+pub use crate::replica::Replica;
+pub use crate::report::{PeerReport, Report};
+pub use crate::standing::{Quarantine, Standing};

@@ -1,0 +1,144 @@
+//! What goes into the replica and what comes out of it: the wall between deciding and doing
+//! (architecture §4).
+
+use std::sync::Arc;
+
+use quorate_consensus::CoreNotice;
+use quorate_crypto::Digest;
+use quorate_dag::Intake;
+use quorate_storage::{Family, WriteBatch};
+use quorate_types::contradiction::Contradiction;
+use quorate_types::execution::ExecutionCertificate;
+use quorate_types::ids::{BlockTime, OperationId, Sequence, ValidatorIndex, View};
+use quorate_types::message::Message;
+use quorate_types::operation::Operation;
+use quorate_types::verified::Verified;
+
+use crate::execution::{Executed, ExecutionJob};
+use crate::records::Record;
+use crate::standing::Standing;
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A message from another validator, whose session the shell has authenticated.
+    Message {
+        /// Whose session brought it.
+        from: ValidatorIndex,
+        /// The message, rules and signatures checked.
+        message: Verified<Message>,
+    },
+    /// An operation of a client of this validator.
+    Operation(Verified<Arc<Operation>>),
+    /// A job of [`Outbox::execute`] was carried out and its batch written.
+    Executed(Executed),
+    /// The end of a turn of the event loop, and every timer: bundles, proposals, timeouts, status.
+    Turn,
+}
+
+/// To whom a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipient {
+    /// All other validators.
+    All,
+    /// One of them.
+    One(ValidatorIndex),
+}
+
+/// A message to be sent.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// To whom.
+    pub to: Recipient,
+    /// What.
+    pub message: Message,
+}
+
+/// What a turn gave: one batch to save, and what may happen before and after.
+///
+/// The shell writes `records` synced, and the guard file if `guard` isn't empty, in parallel; only when
+/// both are durable it sends `after` and starts `execute`. A failed save stops the node.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// To be saved in one atomic, synced batch.
+    pub records: WriteBatch,
+    /// The protocol records among them, for the guard file (protocol §7.2); empty if nothing signed leaves.
+    pub guard: Vec<Record>,
+    /// The number of the batch, if it is guarded.
+    pub batch: Option<u64>,
+    /// Messages that may leave only when the records are durable: everything signed here, and everything
+    /// that depends on it.
+    pub after: Vec<Outgoing>,
+    /// Messages that may leave at once: questions, and what was durable before.
+    pub now: Vec<Outgoing>,
+    /// Delivered proposals to execute, in order, once the records are durable.
+    pub execute: Vec<ExecutionJob>,
+    /// For clients, people and metrics.
+    pub notices: Vec<Notice>,
+}
+
+impl Outbox {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+            && self.after.is_empty()
+            && self.now.is_empty()
+            && self.execute.is_empty()
+            && self.notices.is_empty()
+    }
+
+    pub(crate) fn save(&mut self, record: Record) {
+        let (family, key, value) = record;
+        self.records.put(family, key, value);
+    }
+
+    /// Saves a protocol record, in the guard file too.
+    pub(crate) fn save_guarded(&mut self, record: Record) {
+        debug_assert!(matches!(record.0, Family::Protocol | Family::Votes), "only protocol records are guarded");
+        self.guard.push(record.clone());
+        self.save(record);
+    }
+
+    pub(crate) fn broadcast(&mut self, message: Message) {
+        self.after.push(Outgoing { to: Recipient::All, message });
+    }
+
+    pub(crate) fn send(&mut self, to: ValidatorIndex, message: Message) {
+        self.after.push(Outgoing { to: Recipient::One(to), message });
+    }
+
+    pub(crate) fn ask(&mut self, of: ValidatorIndex, request: quorate_types::message::Request) {
+        self.now.push(Outgoing { to: Recipient::One(of), message: Message::Request(request) });
+    }
+}
+
+/// What people, clients and metrics hear.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// From the ordering core.
+    Core(CoreNotice),
+    /// What became of an operation of an own client.
+    Intake(OperationId, Intake),
+    /// A proposal was delivered.
+    Delivered {
+        /// Its sequence.
+        sequence: Sequence,
+        /// Its digest.
+        digest: Digest,
+        /// Its block time.
+        time: BlockTime,
+        /// The view this validator was in.
+        view: View,
+    },
+    /// A sequence has its execution certificate: receipts can be proven.
+    Certified(Arc<ExecutionCertificate>),
+    /// The stable checkpoint moved.
+    Stable(Sequence),
+    /// Two signed messages contradict each other: both are kept here, logged and counted by the shell.
+    Contradiction(Box<Contradiction>),
+    /// Whether this validator signs changed.
+    Standing(Standing),
+    /// The guard refused to sign: a fault of this program, shown rather than signed.
+    Refused(crate::guard::GuardRefusal),
+}

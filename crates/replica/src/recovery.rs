@@ -1,0 +1,290 @@
+//! From records to a running replica (protocol §7.1–§7.5).
+
+use quorate_consensus::{Config, Core, Link, Now, Recovered};
+use quorate_crypto::{Digest, SecretKey};
+use quorate_dag::{LaneLimits, Lanes, LanesConfig, Point};
+use quorate_storage::{Durability, Store, WriteBatch};
+use quorate_types::ids::{BlockTime, BundleNumber, ClusterId, Sequence, ValidatorIndex, View};
+use quorate_types::proposal::Proposal;
+use quorate_types::verified::Context;
+use quorate_types::vote::Vote;
+
+use crate::executions::Executions;
+use crate::fetching::Fetching;
+use crate::guard::{SignedBefore, SigningGuard};
+use crate::records::{self, Delivered, Record, RecordError};
+use crate::replica::Replica;
+use crate::standing::{Quarantine, Standing};
+
+/// What a replica needs beside its records.
+#[derive(Debug)]
+pub struct Setup {
+    /// The epoch.
+    pub context: Context,
+    /// This validator.
+    pub me: ValidatorIndex,
+    /// The consensus key; it goes into the signing guard and nowhere else.
+    pub key: SecretKey,
+}
+
+/// What the guard file holds (protocol §7.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GuardFile {
+    /// The number of the last guarded batch.
+    pub batch: u64,
+    /// Its protocol records.
+    pub records: Vec<Record>,
+}
+
+/// Why a replica can't start at all.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The store can't be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The store was never made by `init` (protocol §7.5).
+    #[error("the store has no record `{0}`: it was not created by `quorate init`; an empty store is never a first start")]
+    NotCreated(&'static str),
+    /// The store belongs to another cluster.
+    #[error("the store belongs to cluster {found}, the genesis file is that of cluster {expected}: it was edited, or is another cluster's")]
+    OtherCluster {
+        /// The genesis file's cluster.
+        expected: ClusterId,
+        /// The store's.
+        found: ClusterId,
+    },
+    /// A chain of records is broken.
+    #[error("the store lacks the proposal delivered at sequence {0}")]
+    MissingProposal(Sequence),
+}
+
+/// Creates the records of a new store (protocol §7.5): the cluster that it belongs to, and the random nonce
+/// that only this store carries.
+#[must_use]
+pub fn create_store(cluster: ClusterId, incarnation: [u8; 32]) -> WriteBatch {
+    let mut batch = WriteBatch::new();
+    records::cluster().put(&mut batch, &cluster.0);
+    records::incarnation().put(&mut batch, &Digest::new(incarnation));
+    batch
+}
+
+/// Builds the replica that continues from `store`. A guard file one batch ahead is replayed into it first;
+/// `guard_file` is `None` if it is missing or damaged.
+///
+/// # Errors
+/// If the store can't be read or belongs elsewhere. A store that can be read but must not sign gives a replica
+/// in quarantine, not an error.
+pub fn recover<S: Store>(
+    store: &S,
+    guard_file: Option<&GuardFile>,
+    setup: Setup,
+    now: Now,
+) -> Result<Replica, RecoverError> {
+    let found = records::cluster().read(store)?.map(ClusterId).ok_or(RecoverError::NotCreated("cluster"))?;
+    if found != setup.context.cluster {
+        return Err(RecoverError::OtherCluster { expected: setup.context.cluster, found });
+    }
+    let quarantine = judge_store(store, guard_file, &setup)?;
+    build(store, setup, quarantine, now)
+}
+
+/// protocol §7.2, §7.4: whether this store may sign at all; replays a guard file that is one batch ahead.
+fn judge_store<S: Store>(
+    store: &S,
+    guard_file: Option<&GuardFile>,
+    setup: &Setup,
+) -> Result<Option<Quarantine>, RecoverError> {
+    let incarnation = records::incarnation().read(store)?.ok_or(RecoverError::NotCreated("incarnation"))?;
+    let known = setup.context.set.validator(setup.me).map(|info| Digest::new(info.incarnation));
+    if cfg!(mutant = "signs-after-lost-store") {
+        return Ok(None);
+    }
+    if known != Some(incarnation) {
+        return Ok(Some(Quarantine::OtherIncarnation));
+    }
+    let Some(file) = guard_file else { return Ok(Some(Quarantine::NoGuardFile)) };
+    let (at, guard) = (records::batch_number().read(store)?.unwrap_or(0), file.batch);
+    if guard > at.saturating_add(1) {
+        return Ok(Some(Quarantine::BehindGuardFile { store: at, guard }));
+    }
+    if at > guard.saturating_add(1) {
+        return Ok(Some(Quarantine::GuardFileBehind { store: at, guard }));
+    }
+    if guard == at.saturating_add(1) {
+        let mut batch = WriteBatch::new();
+        for (family, key, value) in &file.records {
+            batch.put(*family, key.clone(), value.clone());
+        }
+        records::batch_number().put(&mut batch, &guard);
+        store.write(batch, Durability::Synced).map_err(RecordError::from)?;
+    }
+    Ok(None)
+}
+
+fn build<S: Store>(
+    store: &S,
+    setup: Setup,
+    quarantine: Option<Quarantine>,
+    now: Now,
+) -> Result<Replica, RecoverError> {
+    let Setup { context, me, key } = setup;
+    let epoch = context.epoch;
+    let (start_sequence, start_digest) = context.start;
+    let start = Link { sequence: start_sequence, digest: start_digest, time: BlockTime::ZERO };
+    let fresh = Delivered { link: start, points: Vec::new() };
+    let delivered = records::delivered().read(store)?.unwrap_or(fresh);
+    let stable = records::stable().read(store)?.unwrap_or(start_sequence);
+    let executed = records::executed().read(store)?.map_or(start_sequence, |mark| mark.execution.sequence);
+    let signed = signed_before(store, &context, me, stable)?;
+    let recovered = recovered_core(store, &context, &delivered, (stable, executed))?;
+    let own_bundle = signed.bundle;
+    let config =
+        Config { me, epoch, quorum: context.quorum(), parameters: context.parameters.clone(), start };
+    let limits = LaneLimits::of(&context.parameters);
+    let lanes_config = LanesConfig { me, epoch, validators: context.set.size(), limits };
+    let mut lanes = Lanes::new(lanes_config, delivered.link.digest, delivered.points.clone());
+    let bundles = records::bundles_above(store, epoch, &padded(delivered.points, context.set.size()))?;
+    // A fault in the own lane mutes it: nothing is bundled, the rest works (the lanes remember it).
+    let lane_fault = lanes.restore(bundles, own_bundle).is_err();
+    let reach = 2 * u64::from(context.parameters.window);
+    let mut executions = Executions::new(context.quorum().quorum(), reach, certified(store, stable)?);
+    for vote in records::own_execution_votes_above(store, epoch, stable)? {
+        executions.on_vote(vote);
+    }
+    let needed = context.quorum().quorum().saturating_sub(1);
+    let quarantine = quarantine.or(lane_fault.then_some(Quarantine::LostOwnBundles));
+    let standing = quarantine.map_or(Standing::Asking { heard: Default::default(), needed }, Standing::Quarantined);
+    Ok(Replica {
+        guard: SigningGuard::new(key, context.cluster, signed),
+        core: Core::new(config, recovered, now),
+        fetching: Fetching::new(me, context.set.size(), u64::from(context.parameters.status_interval_ms)),
+        batch: records::batch_number().read(store)?.unwrap_or(0),
+        status_due_ms: now.monotonic_ms,
+        awaiting: Default::default(),
+        asked_for_own: Vec::new(),
+        context,
+        me,
+        lanes,
+        executions,
+        standing,
+        executed,
+    })
+}
+
+fn padded(mut points: Vec<Point>, lanes: usize) -> Vec<Point> {
+    points.resize(lanes, Point::EMPTY);
+    points
+}
+
+/// What the key has signed, by the records: the guard's account.
+fn signed_before<S: Store>(
+    store: &S,
+    context: &Context,
+    me: ValidatorIndex,
+    stable: Sequence,
+) -> Result<SignedBefore, RecoverError> {
+    let epoch = context.epoch;
+    let votes: Vec<Vote> = records::votes_above(store, epoch, stable)?
+        .into_iter()
+        .filter(|vote| vote.signer() == me)
+        .map(|vote| vote.statement)
+        .collect();
+    let change = records::highest_view_change(store, epoch)?;
+    let new_view = records::own_new_view(epoch).read(store)?;
+    let header = records::own_bundle(epoch).read(store)?;
+    let executions = records::own_execution_votes_above(store, epoch, stable)?;
+    Ok(SignedBefore {
+        votes,
+        view_change: change.map(|change| change.signed.statement.new_view),
+        new_view: new_view.map(|new_view| new_view.statement.view),
+        bundle: header.map_or(BundleNumber::ZERO, |header| header.statement.number),
+        executions: executions.into_iter().map(|vote| vote.statement.execution).collect(),
+    })
+}
+
+fn recovered_core<S: Store>(
+    store: &S,
+    context: &Context,
+    delivered: &Delivered,
+    (stable, executed): (Sequence, Sequence),
+) -> Result<Recovered, RecoverError> {
+    let epoch = context.epoch;
+    let tip = delivered.link;
+    let state = records::view_state().read(store)?.filter(|state| state.epoch == epoch);
+    let view = state.map_or((View::ZERO, true), |state| (state.view, state.active));
+    let new_view = records::new_view(epoch, view.0).read(store)?;
+    let votes = records::votes_above(store, epoch, stable)?;
+    let prepared = records::prepared(epoch).read(store)?;
+    let mut commits = records::commits_from(store, stable.next())?;
+    if commits.is_empty() {
+        commits.extend(records::highest_commit(store)?);
+    }
+    let named = votes
+        .iter()
+        .map(|vote| vote.statement.digest)
+        .chain(prepared.iter().map(|certificate| certificate.claim.digest))
+        .chain(commits.iter().map(|certificate| certificate.claim.digest));
+    let proposals = proposals_above(store, tip, named)?;
+    Ok(Recovered {
+        view,
+        new_view,
+        tip,
+        delivered: delivered_from(store, stable, tip.sequence)?,
+        proposals,
+        votes,
+        prepared,
+        commits,
+        view_change: records::highest_view_change(store, epoch)?,
+        complaint: records::own_complaint(epoch).read(store)?,
+        stable,
+        executed,
+    })
+}
+
+/// The delivered proposals from the stable checkpoint to the tip.
+fn delivered_from<S: Store>(
+    store: &S,
+    stable: Sequence,
+    tip: Sequence,
+) -> Result<Vec<(Digest, Proposal)>, RecoverError> {
+    let mut delivered = Vec::new();
+    let mut at = stable.max(Sequence(1));
+    while at <= tip {
+        let digest = records::committed(at).read(store)?.ok_or(RecoverError::MissingProposal(at))?;
+        let proposal = records::proposal(&digest).read(store)?.ok_or(RecoverError::MissingProposal(at))?;
+        delivered.push((digest, proposal));
+        at = at.next();
+    }
+    Ok(delivered)
+}
+
+/// The recorded proposals above the tip that votes and certificates name, with their ancestors down to it.
+fn proposals_above<S: Store>(
+    store: &S,
+    tip: Link,
+    named: impl Iterator<Item = Digest>,
+) -> Result<Vec<(Digest, Proposal)>, RecoverError> {
+    let mut found = std::collections::BTreeMap::new();
+    for digest in named {
+        let mut at = digest;
+        while !found.contains_key(&at) {
+            let Some(proposal) = records::proposal(&at).read(store)? else { break };
+            if proposal.sequence <= tip.sequence {
+                break;
+            }
+            let parent = proposal.parent;
+            found.insert(at, proposal);
+            at = parent;
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// The sequence up to which every execution certificate is held, at or above the stable checkpoint.
+fn certified<S: Store>(store: &S, stable: Sequence) -> Result<Sequence, RecoverError> {
+    let mut at = stable;
+    while records::execution(at.next()).is_kept(store)? {
+        at = at.next();
+    }
+    Ok(at)
+}

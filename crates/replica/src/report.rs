@@ -1,0 +1,93 @@
+//! What a replica says about itself, for status, metrics and simulators.
+
+use quorate_consensus::Held;
+use quorate_dag::PoolFigures;
+use quorate_types::ids::{BlockTime, Sequence, ValidatorIndex, View};
+use quorate_types::proposal::LaneTip;
+
+use crate::replica::Replica;
+use crate::standing::Standing;
+
+/// A replica at one moment.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Its view.
+    pub view: View,
+    /// Whether it votes there.
+    pub is_active: bool,
+    /// The view's primary.
+    pub primary: ValidatorIndex,
+    /// The highest delivered sequence.
+    pub committed: Sequence,
+    /// Its block time.
+    pub committed_time: BlockTime,
+    /// The highest executed sequence.
+    pub executed: Sequence,
+    /// Every execution certificate up to here is held.
+    pub certified: Sequence,
+    /// The stable checkpoint.
+    pub stable: Sequence,
+    /// Whether it signs.
+    pub standing: Standing,
+    /// Whether it has stopped because certificates contradict each other.
+    pub is_halted: bool,
+    /// The timeout in force, in milliseconds.
+    pub timeout_ms: u64,
+    /// What waits for a bundle.
+    pub pool: PoolFigures,
+    /// The highest complete tip of each lane.
+    pub tips: Vec<LaneTip>,
+    /// Proposals that wait for bundles.
+    pub awaiting_bundles: usize,
+    /// Execution votes held.
+    pub execution_votes: usize,
+    /// The sizes of the core's buffers.
+    pub held: Held,
+    /// What each validator last reported, by index; this one's place is `None`.
+    pub peers: Vec<Option<PeerReport>>,
+}
+
+/// What a peer last reported of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerReport {
+    /// Its highest delivered sequence.
+    pub committed: Sequence,
+    /// Its highest executed sequence.
+    pub executed: Sequence,
+    /// Its stable checkpoint.
+    pub stable: Sequence,
+    /// Monotonic time of its last status, in milliseconds; 0: none since the start.
+    pub heard_ms: u64,
+}
+
+impl Replica {
+    /// What this replica says about itself.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let core = &self.core;
+        let peer = |validator: ValidatorIndex| {
+            let peer = core.peer(validator).filter(|_| validator != self.me)?;
+            let &quorate_consensus::Peer { committed, executed, stable, heard_ms, .. } = peer;
+            Some(PeerReport { committed, executed, stable, heard_ms })
+        };
+        Report {
+            view: core.view(),
+            is_active: core.is_active(),
+            primary: core.primary(),
+            committed: core.tip().sequence,
+            committed_time: core.tip().time,
+            executed: self.executed,
+            certified: self.executions.certified(),
+            stable: core.stable(),
+            standing: self.standing.clone(),
+            is_halted: core.is_halted(),
+            timeout_ms: core.timeout_ms(),
+            pool: self.lanes.pool(),
+            tips: self.lanes.tips(),
+            awaiting_bundles: self.awaiting.len(),
+            execution_votes: self.executions.held(),
+            held: core.held(),
+            peers: self.context.set.indices().map(peer).collect(),
+        }
+    }
+}

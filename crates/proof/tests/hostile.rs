@@ -19,7 +19,7 @@ use quorate_types::vote::{Certificate, Claim, Phase};
 const VALIDATORS: u16 = 4;
 
 fn key(index: u16) -> SecretKey {
-    SecretKey::from_seed([u8::try_from(index).unwrap() + 1; 32])
+    SecretKey::from_seed([u8::try_from(index).expect("few validators") + 1; 32])
 }
 
 fn epoch_of(cluster: &[u8]) -> EpochInfo {
@@ -36,7 +36,7 @@ fn epoch_of(cluster: &[u8]) -> EpochInfo {
         cluster: ClusterId(sha256(&[cluster])),
         scheme: Scheme::Ed25519,
         epoch: Epoch(0),
-        set: Arc::new(ValidatorSet::new(validators).unwrap()),
+        set: Arc::new(ValidatorSet::new(validators).expect("four validators")),
     }
 }
 
@@ -74,7 +74,7 @@ fn proof(epoch: &EpochInfo, sequence: u64, (index, count): (u32, u32), signers: 
     };
     ReceiptProof {
         receipt: receipts[index as usize].clone(),
-        path: merkle::path(&leaves, index as usize).unwrap(),
+        path: merkle::path(&leaves, index as usize).expect("an index within"),
         certificate: certificate(epoch, execution, signers),
     }
 }

@@ -30,9 +30,7 @@ pub trait Connector: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// As the network says; the listener stays usable.
-    fn accept(
-        listener: &mut Self::Listener,
-    ) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+    fn accept(listener: &mut Self::Listener) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
 
     /// The address that a listener is bound to.
     ///

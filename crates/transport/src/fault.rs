@@ -197,7 +197,11 @@ impl ApiFault {
 impl From<ApiFault> for Status {
     fn from(fault: ApiFault) -> Self {
         let mut details = ErrorDetails::new();
-        details.set_error_info(fault.reason.name(), DOMAIN, fault.metadata.into_iter().collect::<std::collections::HashMap<_, _>>());
+        details.set_error_info(
+            fault.reason.name(),
+            DOMAIN,
+            fault.metadata.into_iter().collect::<std::collections::HashMap<_, _>>(),
+        );
         if fault.retry_after.is_some() {
             details.set_retry_info(fault.retry_after);
         }
@@ -277,7 +281,10 @@ mod tests {
         assert!(Reason::ALL.iter().all(|reason| Reason::from_name(reason.name()) == Some(*reason)));
         let by = OperationId(Digest::new([9; 32]));
         let fault = ApiFault::from(&Judgement::NonceUsed { by });
-        assert_eq!((fault.reason.code(), fault.metadata["operation"].as_str()), (Code::AlreadyExists, by.to_string().as_str()));
+        assert_eq!(
+            (fault.reason.code(), fault.metadata["operation"].as_str()),
+            (Code::AlreadyExists, by.to_string().as_str())
+        );
     }
 
     /// data-model §3: the names that judgements have are those that clients see.

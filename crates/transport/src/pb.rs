@@ -3,7 +3,7 @@
 //! Generated types stay in this crate and in the services' and the SDK's edges: everything behind them
 //! speaks in the words of `quorate-types`.
 
-#![expect(clippy::all, reason = "generated code")]
+#![expect(clippy::allow_attributes, clippy::too_many_lines, reason = "generated code")]
 
 /// `quorate.admin`: control of one validator's process.
 pub mod admin {

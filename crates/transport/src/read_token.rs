@@ -122,7 +122,11 @@ impl ReadToken {
             return Err(TokenFault::TooLong { expires_at_ms: self.expires_at_ms, latest_ms });
         }
         let message = signing_bytes(self.cluster, self.author, self.expires_at_ms);
-        if scheme.verify(&self.author, &message, &self.signature) { Ok(self.author) } else { Err(TokenFault::Signature) }
+        if scheme.verify(&self.author, &message, &self.signature) {
+            Ok(self.author)
+        } else {
+            Err(TokenFault::Signature)
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
 use crate::Connector;
-use crate::tls::wrong_key;
+use crate::tls::{key_of, wrong_key};
 
 /// How much an accepting end takes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct AcceptLimits {
 
 impl Default for AcceptLimits {
     fn default() -> Self {
-        Self { connections: 1_024, handshakes: 64, handshake_timeout: Duration::from_secs(5) }
+        Self { connections: 1_024, handshakes: 256, handshake_timeout: Duration::from_secs(5) }
     }
 }
 
@@ -113,34 +113,36 @@ impl<C: Connector> Accept<C> {
     }
 
     fn begin(&mut self, stream: C::Stream, remote: SocketAddr) {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            warn!(listener = self.name, %remote, limit = self.limits.connections, "closed: too many connections");
-            return;
-        };
         let (name, tls, timeout) = (self.name, self.tls.clone(), self.limits.handshake_timeout);
+        let places = Arc::clone(&self.places);
         self.handshakes.spawn(async move {
-            let Some(tls) = tls else {
-                let info = ConnectionInfo { remote, network_key: None };
-                return Some(ServerIo { stream: ServerStream::Plain(stream), info, _place: place });
-            };
-            match tokio::time::timeout(timeout, tls.accept(stream)).await {
-                Ok(Ok(stream)) => {
+            let (stream, network_key) = match tls {
+                None => (ServerStream::Plain(stream), None),
+                Some(tls) => {
+                    let stream =
+                        handshake(&tls, stream, timeout).await.map_err(|error| log_refusal(name, remote, &error));
+                    let stream = stream.ok()?;
                     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-                    let network_key = shown.and_then(crate::tls::key_of);
-                    let info = ConnectionInfo { remote, network_key };
-                    Some(ServerIo { stream: ServerStream::Tls(Box::new(stream)), info, _place: place })
+                    let network_key = shown.and_then(key_of);
+                    (ServerStream::Tls(Box::new(stream)), network_key)
                 }
-                Ok(Err(error)) => {
-                    log_refusal(name, remote, &error);
-                    None
-                }
-                Err(_) => {
-                    debug!(listener = name, %remote, "the handshake took too long");
-                    None
-                }
-            }
+            };
+            // Only now: strangers who never finish their handshake take no places from those who do.
+            let Ok(place) = places.try_acquire_owned() else {
+                warn!(listener = name, %remote, "closed: too many connections");
+                return None;
+            };
+            Some(ServerIo { stream, info: ConnectionInfo { remote, network_key }, _place: place })
         });
     }
+}
+
+async fn handshake<S>(tls: &TlsAcceptor, stream: S, limit: Duration) -> io::Result<TlsStream<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let slow = |_| io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long");
+    tokio::time::timeout(limit, tls.accept(stream)).await.map_err(slow)?
 }
 
 fn log_refusal(listener: &'static str, remote: SocketAddr, error: &io::Error) {

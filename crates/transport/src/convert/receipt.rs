@@ -67,8 +67,7 @@ mod tests {
             concurrent_with: vec![OperationId(Digest::new([2; 32]))],
         };
         let readable = readable_receipt(&receipt);
-        let rejected =
-            pb::Rejected { code: "GUARD_FAILED".into(), at: "guards[2]".into(), message: "it moved".into() };
+        let rejected = pb::Rejected { code: "GUARD_FAILED".into(), at: "guards[2]".into(), message: "it moved".into() };
         assert_eq!(readable.outcome, Some(pb::receipt::Outcome::Rejected(rejected)));
         assert_eq!(readable.concurrent_with, [Bytes::from_static(&[2; 32])]);
     }

@@ -49,7 +49,8 @@ fn read(value: pb::Value, levels: usize) -> Result<Value, FieldFault> {
     let pb::Value { value, keys, items } = value;
     let kind = value.ok_or(fault("has no type"))?;
     let is_compound = matches!(kind, Kind::List(_) | Kind::Map(_));
-    if !is_compound && !(keys.is_empty() && items.is_empty()) {
+    let has_members = !keys.is_empty() || !items.is_empty();
+    if has_members && !is_compound {
         return Err(fault("has members that do not fit its type"));
     }
     match kind {

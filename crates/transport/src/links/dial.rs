@@ -156,11 +156,9 @@ impl<C: Connector> Dialler<C> {
         let stream = self.connector.connect(&self.address).await.map_err(LinkFault::Unreachable)?;
         // Not sent (SNI is off) and not checked: the key is what counts.
         let name = ServerName::try_from("validator.quorate.invalid").expect("a valid name");
-        TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await.map_err(|error| {
-            match wrong_key(&error) {
-                Some(fault) => LinkFault::WrongKey(fault.clone()),
-                None => LinkFault::Handshake(error),
-            }
+        TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await.map_err(|error| match wrong_key(&error) {
+            Some(fault) => LinkFault::WrongKey(fault.clone()),
+            None => LinkFault::Handshake(error),
         })
     }
 
@@ -192,7 +190,7 @@ impl Told {
     fn failure(&mut self, peer: &str, lane: Lane, address: &str, problem: &str) {
         let is_known = self.problem.as_deref() == Some(problem);
         self.repeats = if is_known { self.repeats.saturating_add(1) } else { 0 };
-        if self.repeats % LOG_EVERY == 0 {
+        if self.repeats.is_multiple_of(LOG_EVERY) {
             warn!(peer, stream = lane.name(), address, repeats = self.repeats, "link down: {problem}");
         } else {
             debug!(peer, stream = lane.name(), address, "link still down: {problem}");

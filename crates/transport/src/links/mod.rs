@@ -36,9 +36,9 @@ use tokio::time::Instant;
 
 pub use self::fault::LinkFault;
 pub use self::state::{LaneView, PeerView};
+use crate::Connector;
 use crate::limiter::Rate;
 use crate::tls::{NetworkIdentity, TlsFault};
-use crate::Connector;
 use state::PeerState;
 
 /// Bytes that a frame has besides its message.

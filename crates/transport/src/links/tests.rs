@@ -69,7 +69,8 @@ async fn a_wrong_network_key_is_refused_on_both_sides_and_the_log_names_the_key_
     let refused = wait_for(&b.links, |view| view.problem.clone().filter(|text| text.contains("refused our"))).await;
     assert!(refused.contains(&shown), "{refused}");
     let log = log.text();
-    let accepted = format!("connection refused: the other end shows the network key {shown}, expected is {expected} (v1)");
+    let accepted =
+        format!("connection refused: the other end shows the network key {shown}, expected is {expected} (v1)");
     assert!(log.contains(&accepted), "{log}");
     assert!(log.contains("link down") && !a.links.views()[0].lanes[0].is_receiving);
     a.stop().await;
@@ -108,7 +109,7 @@ async fn another_cluster_is_refused_on_both_sides_and_the_log_names_both() {
 
 #[tokio::test]
 async fn a_message_at_the_limit_passes_and_one_above_is_not_sent() {
-    let [mut a, mut b] = two_ends(|_, _| {}).await;
+    let [a, mut b] = two_ends(|_, _| {}).await;
     a.connected().await;
     for lane in Lane::ALL {
         let largest = Bytes::from(vec![7; MAX_MESSAGE_BYTES]);

@@ -10,6 +10,9 @@ mod identity;
 mod peer;
 mod pinned;
 
+#[cfg(test)]
+mod tests;
+
 use rustls::pki_types::pem;
 
 pub use self::authority::{Authority, ServerCertificate};

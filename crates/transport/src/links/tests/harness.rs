@@ -107,7 +107,8 @@ impl End {
 }
 
 fn config(me: ValidatorIndex) -> LinkConfig {
-    let timing = LinkTiming { redial: Duration::from_millis(5), redial_cap: Duration::from_millis(50), ..LinkTiming::default() };
+    let timing =
+        LinkTiming { redial: Duration::from_millis(5), redial_cap: Duration::from_millis(50), ..LinkTiming::default() };
     LinkConfig {
         me,
         cluster: cluster(),
@@ -176,10 +177,8 @@ impl Log {
     pub(super) fn capture() -> Self {
         let text = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&text);
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(move || Sink(Arc::clone(&sink)))
-            .finish();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || Sink(Arc::clone(&sink))).finish();
         Self { text, _guard: tracing::subscriber::set_default(subscriber) }
     }
 

@@ -43,7 +43,7 @@ fn id(text: &str) -> OperationId {
 }
 
 fn path(pointer: &str) -> Path {
-    pointer.parse().unwrap()
+    pointer.parse().expect("the path is a JSON pointer")
 }
 
 fn builder() -> OperationBuilder {
@@ -70,7 +70,7 @@ fn every_type() -> Value {
     map(&[
         ("boolean", Value::Boolean(false)),
         ("data", Value::Data(vec![0, 1, 255])),
-        ("decimal", Value::Decimal(Decimal::new("-1250", 2).unwrap())),
+        ("decimal", Value::Decimal(Decimal::new("-1250", 2).expect("it is in its one notation"))),
         ("empty list", Value::List(vec![])),
         ("empty map", map(&[])),
         ("integer", Value::Integer(i64::MIN)),
@@ -200,7 +200,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("the file holds hexadecimal digits")).collect()
 }
 
 /// The file, from the vectors.
@@ -231,7 +231,7 @@ fn render() -> String {
 }
 
 fn json(text: &str) -> String {
-    serde_json::to_string(text).unwrap()
+    serde_json::to_string(text).expect("text is always JSON")
 }
 
 #[test]
@@ -253,8 +253,8 @@ fn twenty_bodies_are_accepted_and_twenty_refused_with_the_errors_stated() {
             assert_eq!(operation_id(&body).to_string(), field("id"));
             let verdict = judge(&body, field("signature").parse().unwrap());
             match list {
-                "accepted" => assert_eq!(verdict.expect(field("name")).author(), author),
-                _ => assert_eq!(verdict.expect_err(field("name")).to_string(), field("error")),
+                "accepted" => assert_eq!(verdict.map(|operation| operation.author()), Ok(author), "{}", field("name")),
+                _ => assert_eq!(verdict.map_err(|fault| fault.to_string()), Err(field("error").to_owned())),
             }
         }
     }

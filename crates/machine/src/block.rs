@@ -1,0 +1,69 @@
+//! What goes into executing a sequence and what comes out.
+
+use std::sync::Arc;
+
+use quorate_crypto::Digest;
+use quorate_storage::WriteBatch;
+use quorate_types::ids::{BlockTime, OperationId, Sequence, ValidatorIndex};
+use quorate_types::operation::{EntityId, Operation};
+use quorate_types::receipt::{Judgement, Receipt};
+
+use crate::entity::Position;
+use crate::waiting::Occupancy;
+
+/// A committed sequence with what its proposal stands for.
+#[derive(Clone, Copy, Debug)]
+pub struct Block<'a> {
+    /// The sequence.
+    pub sequence: Sequence,
+    /// The proposal's block time.
+    pub time: BlockTime,
+    /// The proposal's digest, which rotates the lanes.
+    pub proposal: Digest,
+    /// The operations of the bundles that the proposal names: of each lane in the lane's order.
+    pub ordered: &'a [Ordered],
+}
+
+impl Block<'_> {
+    pub(crate) const fn position(&self) -> Position {
+        Position { sequence: self.sequence, time: self.time }
+    }
+}
+
+/// An operation as the total order brings it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ordered {
+    /// The lane whose bundle holds it.
+    pub lane: ValidatorIndex,
+    /// The operation, admitted by `types` and with a valid signature.
+    pub operation: Arc<Operation>,
+}
+
+/// What executing a sequence did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Executed {
+    /// All changes to the replicated state, to be written at once with the receipts.
+    pub writes: WriteBatch,
+    /// The receipts, in the order of execution: a receipt's index is its position.
+    pub receipts: Vec<Receipt>,
+    /// Merkle root over the receipts' digests (data-model §4.3).
+    pub receipts_root: Digest,
+    /// Answers without a receipt (data-model §3.2).
+    pub judgements: Vec<(OperationId, Judgement)>,
+    /// What changed, in the order of execution.
+    pub changes: Vec<EntityChange>,
+    /// What waits for parents after this sequence. While there is something, the primary proposes on
+    /// (protocol §3.1).
+    pub waiting: Occupancy,
+}
+
+/// One entity changed by one operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntityChange {
+    /// The entity.
+    pub entity: EntityId,
+    /// Its version afterwards; 0 if it was deleted.
+    pub version: u64,
+    /// The operation.
+    pub operation: OperationId,
+}

@@ -1,0 +1,318 @@
+//! Executes one sequence: drops duplicates, orders by causality, judges, applies, and gives receipts.
+//!
+//! Everything follows from the state read and the block. An operation gets its one receipt in
+//! [`Run::settle`] and nowhere else; there its nonce is consumed and its children are set free.
+
+use std::collections::BTreeSet;
+
+use quorate_proof::merkle;
+use quorate_storage::{StateReader, StoreError};
+use quorate_types::ids::OperationId;
+use quorate_types::kind::Kinds;
+use quorate_types::operation::Operation;
+use quorate_types::parameters::Parameters;
+use quorate_types::receipt::{
+    EntityVersion, Judgement, Location, MAX_CONCURRENT, Outcome, Receipt, Rejection, RejectionCode,
+};
+
+use crate::block::{Block, EntityChange, Executed};
+use crate::draft::{Budget, Draft, Stop, Written};
+use crate::entity::Position;
+use crate::index::{self, Indexed};
+use crate::keys;
+use crate::mutation::{self, Context};
+use crate::nonce::{self, NonceState};
+use crate::overlay::Overlay;
+use crate::schedule::{self, Rank, Schedule, Task};
+use crate::waiting::{self, Waiting};
+use crate::guard;
+
+/// Lapsed entries removed at one sequence, as a multiple of the operations that one proposal can bring:
+/// more than can be added at one, so that what has lapsed is bounded.
+const PRUNED_PER_OPERATION: usize = 4;
+
+/// Executes a committed sequence on the state before it (architecture §6).
+///
+/// The operations have been admitted by `types` and carry valid signatures. The result is the same on
+/// every validator.
+///
+/// # Errors
+/// If the state can't be read. Nothing was changed then.
+pub fn execute<R: StateReader>(
+    reader: &R,
+    parameters: &Parameters,
+    kinds: &Kinds,
+    block: &Block<'_>,
+) -> Result<Executed, StoreError> {
+    let mut run = Run {
+        state: Overlay::new(reader),
+        parameters,
+        kinds,
+        at: block.position(),
+        schedule: Schedule::default(),
+        touched: 0,
+        places: 0,
+        receipts: Vec::new(),
+        judgements: Vec::new(),
+        changes: Vec::new(),
+    };
+    run.take_in(block)?;
+    run.drain()?;
+    run.lapse()?;
+    run.admit_blocked()?;
+    run.finish()
+}
+
+struct Run<'a, R> {
+    state: Overlay<'a, R>,
+    parameters: &'a Parameters,
+    kinds: &'a Kinds,
+    at: Position,
+    schedule: Schedule,
+    /// Bytes of entities that the sequence's operations have touched.
+    touched: usize,
+    /// Operations that have entered the waiting room at this sequence.
+    places: u32,
+    receipts: Vec<Receipt>,
+    judgements: Vec<(OperationId, Judgement)>,
+    changes: Vec<EntityChange>,
+}
+
+/// What is to become of an operation (data-model §3.2).
+enum Verdict {
+    /// It is the author's to execute.
+    Execute,
+    /// It is late, and known not to have executed before.
+    Expired,
+    /// It can't be, and nothing is changed by it.
+    Judged(Judgement),
+    /// It has executed before.
+    Known,
+}
+
+/// What an operation did.
+struct Done {
+    outcome: Outcome,
+    versions: Vec<EntityVersion>,
+    concurrent_with: Vec<OperationId>,
+}
+
+impl Done {
+    const fn rejected(rejection: Rejection) -> Self {
+        Self { outcome: Outcome::Rejected(rejection), versions: Vec::new(), concurrent_with: Vec::new() }
+    }
+}
+
+impl<R: StateReader> Run<'_, R> {
+    /// Schedules what is new.
+    fn take_in(&mut self, block: &Block<'_>) -> Result<(), StoreError> {
+        let mut seen = BTreeSet::new();
+        let ranks = schedule::ranks(block.ordered, &block.proposal);
+        for (ordered, rank) in block.ordered.iter().zip(ranks) {
+            let id = ordered.operation.id();
+            let is_known = !seen.insert(id) || self.has_executed(&id)? || waiting::contains(&self.state, &id)?;
+            if is_known {
+                continue;
+            }
+            let mut missing = Vec::new();
+            for parent in &ordered.operation.content().parents {
+                if !self.has_executed(parent)? {
+                    missing.push(*parent);
+                }
+            }
+            let task = Task { lane: ordered.lane, operation: ordered.operation.clone() };
+            self.schedule.add(rank, task, missing);
+        }
+        Ok(())
+    }
+
+    fn has_executed(&self, id: &OperationId) -> Result<bool, StoreError> {
+        Ok(index::find(&self.state, id, self.at, self.parameters)?.is_some())
+    }
+
+    /// Executes all that is ready, and what becomes ready by that.
+    fn drain(&mut self) -> Result<(), StoreError> {
+        while let Some(task) = self.schedule.next_ready() {
+            if self.verdict_allows(&task.operation)? {
+                let done = self.apply(&task.operation)?;
+                self.settle(&task.operation, done)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What has waited for `D` waits no longer.
+    fn lapse(&mut self) -> Result<(), StoreError> {
+        for id in waiting::lapsed(&self.state, self.at, self.parameters)? {
+            // Another one's lapsing may have set it free.
+            let Some((waiting, missing)) = waiting::take(&mut self.state, &id)? else { continue };
+            if self.verdict_allows(&waiting.operation)? {
+                let text = match missing.first() {
+                    Some(parent) => format!("parent {parent} did not execute in time; sign again without it"),
+                    None => "a parent did not execute in time".to_owned(),
+                };
+                self.reject(&waiting.operation, RejectionCode::MissingParent, text)?;
+            }
+            self.drain()?;
+        }
+        Ok(())
+    }
+
+    /// What lacks a parent after all waits, if there is room.
+    fn admit_blocked(&mut self) -> Result<(), StoreError> {
+        while let Some((Task { lane, operation }, missing)) = self.schedule.next_blocked() {
+            if !self.verdict_allows(&operation)? {
+                self.drain()?;
+                continue;
+            }
+            let waiting = Waiting { since: self.at, place: self.places, lane, operation };
+            if waiting::enter(&mut self.state, &waiting, &missing, self.parameters)? {
+                self.places = self.places.saturating_add(1);
+                continue;
+            }
+            let text = "a parent has not executed, and there is no room to wait for it; submit parents first";
+            self.reject(&waiting.operation, RejectionCode::WaitingRoomFull, text.to_owned())?;
+            self.drain()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the operation may go on; if not, it has been answered, with or without a receipt.
+    fn verdict_allows(&mut self, operation: &Operation) -> Result<bool, StoreError> {
+        match self.judge(operation)? {
+            Verdict::Execute => return Ok(true),
+            Verdict::Known => {}
+            Verdict::Judged(judgement) => self.judgements.push((operation.id(), judgement)),
+            Verdict::Expired => {
+                let text = format!(
+                    "expired at {}, block time is {}; sign it again with a later expiry",
+                    operation.content().expires_at,
+                    self.at.time
+                );
+                self.reject(operation, RejectionCode::Expired, text)?;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Data-model §3.2, row by row.
+    fn judge(&self, operation: &Operation) -> Result<Verdict, StoreError> {
+        let (author, now) = (operation.author(), self.at.time);
+        let window = nonce::window(&self.state, &author, now, self.parameters)?;
+        let state = nonce::judge(&self.state, window.as_ref(), &author, operation.nonce(), operation.id())?;
+        match state {
+            NonceState::UsedBySame => return Ok(Verdict::Known),
+            NonceState::Refused(judgement) => return Ok(Verdict::Judged(judgement)),
+            NonceState::First | NonceState::Unused => {}
+        }
+        if !self.kinds.admit_author(&author) {
+            return Ok(Verdict::Judged(Judgement::UnknownAuthor));
+        }
+        let expires_at = operation.content().expires_at;
+        let lifetime_ms = u64::from(self.parameters.max_lifetime_ms);
+        if now > expires_at {
+            // An operation that executed did so at most `max_lifetime` before it expired, and its window
+            // stays for twice that: up to here an unused nonce proves that it never executed. Later the
+            // window may be another than the one that it executed in.
+            let is_proof = state == NonceState::Unused && now <= expires_at.plus(lifetime_ms);
+            let expired_at_ms = expires_at.0;
+            return Ok(if is_proof { Verdict::Expired } else { Verdict::Judged(Judgement::Expired { expired_at_ms }) });
+        }
+        let latest = now.plus(lifetime_ms);
+        if expires_at > latest {
+            return Ok(Verdict::Judged(Judgement::ExpiresTooFar { latest_ms: latest.0 }));
+        }
+        Ok(Verdict::Execute)
+    }
+
+    /// Runs guards and mutations; their writes join the sequence's only if all succeed.
+    fn apply(&mut self, operation: &Operation) -> Result<Done, StoreError> {
+        let mut draft = Draft::new(&self.state, Budget::new(self.parameters, self.touched));
+        let attempt = self.attempt(&mut draft, operation);
+        let parents = &operation.content().parents;
+        let unseen = index::unseen(&self.state, parents, draft.heads(), self.at, self.parameters)?;
+        let written = attempt.and_then(|()| {
+            let is_head = |head: &crate::entity::Head| unseen.contains_key(&head.operation);
+            Ok(draft.finish(operation.id(), self.at, self.parameters, is_head)?)
+        });
+        self.touched = self.touched.saturating_add(draft.touched());
+        let concurrent_with = unseen.into_keys().take(MAX_CONCURRENT).collect();
+        match written {
+            Err(Stop::Store(error)) => Err(error),
+            Err(Stop::Rejected(rejection)) => {
+                Ok(Done { concurrent_with, ..Done::rejected(rejection) })
+            }
+            Ok(Written { writes, versions }) => {
+                for (key, value) in writes {
+                    match value {
+                        Some(value) => self.state.put(key, value),
+                        None => self.state.delete(key),
+                    }
+                }
+                Ok(Done { outcome: Outcome::Applied, versions, concurrent_with })
+            }
+        }
+    }
+
+    fn attempt(&self, draft: &mut Draft<'_, '_, R>, operation: &Operation) -> Result<(), Stop> {
+        let content = operation.content();
+        let author = content.author;
+        for (index, guard) in (0..).zip(&content.guards) {
+            guard::check(draft, self.kinds, &author, (index, guard))?;
+        }
+        let context = Context { kinds: self.kinds, parameters: self.parameters, author };
+        for (index, mutation) in (0..).zip(&content.mutations) {
+            mutation::apply(draft, &context, index, mutation)?;
+        }
+        Ok(())
+    }
+
+    fn reject(&mut self, operation: &Operation, code: RejectionCode, text: String) -> Result<(), StoreError> {
+        let rejection = Rejection::new(code, Location::Operation, text);
+        self.settle(operation, Done::rejected(rejection))
+    }
+
+    /// Gives the operation its receipt.
+    fn settle(&mut self, operation: &Operation, done: Done) -> Result<(), StoreError> {
+        let (id, author, nonce) = (operation.id(), operation.author(), operation.nonce());
+        nonce::consume(&mut self.state, &author, (nonce, id), self.at, self.parameters)?;
+        let index = u32::try_from(self.receipts.len()).unwrap_or(u32::MAX);
+        let parents = operation.content().parents.clone();
+        index::insert(&mut self.state, &id, &Indexed { at: self.at, index, author, nonce, parents });
+        self.changes.extend(done.versions.iter().map(|EntityVersion { entity, version }| EntityChange {
+            entity: entity.clone(),
+            version: *version,
+            operation: id,
+        }));
+        self.receipts.push(Receipt {
+            operation: id,
+            sequence: self.at.sequence,
+            index,
+            outcome: done.outcome,
+            versions: done.versions,
+            concurrent_with: done.concurrent_with,
+        });
+        self.schedule.on_executed(&id);
+        for Waiting { since, place, lane, operation } in waiting::release(&mut self.state, &id)? {
+            let rank = Rank::Waited { sequence: since.sequence.0, place };
+            self.schedule.add(rank, Task { lane, operation }, Vec::new());
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Executed, StoreError> {
+        let budget = PRUNED_PER_OPERATION.saturating_mul(self.parameters.max_proposal_operations as usize);
+        index::prune(&mut self.state, self.at, self.parameters, budget)?;
+        nonce::prune(&mut self.state, self.at.time, self.parameters, budget)?;
+        self.state.store(keys::POSITION.to_vec(), &self.at);
+        let digests: Vec<_> = self.receipts.iter().map(Receipt::digest).collect();
+        Ok(Executed {
+            waiting: waiting::total(&self.state)?,
+            writes: self.state.into_batch(),
+            receipts: self.receipts,
+            receipts_root: merkle::root(&digests),
+            judgements: self.judgements,
+            changes: self.changes,
+        })
+    }
+}

@@ -1,0 +1,154 @@
+//! The operation index: where the operations of the last `R` sequences executed (data-model §4.2).
+//!
+//! An entry lapses when both halves of `R` have passed. From then on it isn't found, whether or not it
+//! was removed already: removal is spread over sequences and nothing depends on it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use quorate_crypto::PublicKey;
+use quorate_storage::{StateReader, StoreError};
+use quorate_types::codec::{Canonical, DecodeError, Reader, encode_list};
+use quorate_types::ids::OperationId;
+use quorate_types::parameters::Parameters;
+
+use crate::entity::{Head, Position};
+use crate::keys;
+use crate::overlay::{Overlay, decode};
+
+/// Ancestors looked at when heads are searched for among them. What lies deeper counts as not seen.
+const MAX_ANCESTORS: usize = 256;
+
+/// Entries of the log looked at at a time.
+const LOG_CHUNK: usize = 256;
+
+/// Parents of an operation, at the highest limit that a genesis may set.
+const MAX_PARENTS: usize = 16;
+
+/// Where an operation executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Indexed {
+    /// Sequence and block time.
+    pub at: Position,
+    /// Its position among the sequence's receipts.
+    pub index: u32,
+    /// Who signed it.
+    pub author: PublicKey,
+    /// The author's number for it.
+    pub nonce: u64,
+    /// Its parents.
+    pub parents: Vec<OperationId>,
+}
+
+/// The entry of an operation that executed within `R`.
+pub(crate) fn find<R: StateReader>(
+    state: &Overlay<'_, R>,
+    operation: &OperationId,
+    now: Position,
+    parameters: &Parameters,
+) -> Result<Option<Indexed>, StoreError> {
+    let entry: Option<Indexed> = state.load(&keys::indexed(operation))?;
+    Ok(entry.filter(|entry| !has_lapsed(entry.at, now, parameters)))
+}
+
+/// Whether what executed at `at` has left the index.
+pub(crate) fn has_lapsed(at: Position, now: Position, parameters: &Parameters) -> bool {
+    at.lapsed(parameters.index_sequences, parameters.index_ms, now)
+}
+
+/// Enters an operation that has just executed.
+pub(crate) fn insert<R: StateReader>(state: &mut Overlay<'_, R>, operation: &OperationId, entry: &Indexed) {
+    state.store(keys::logged(entry.at.sequence, entry.index), &Logged { operation: *operation, at: entry.at });
+    state.store(keys::indexed(operation), entry);
+}
+
+/// Those of `heads` that are not among the ancestors of an operation with these parents.
+///
+/// The search goes breadth first and ends after [`MAX_ANCESTORS`] operations.
+pub(crate) fn unseen<R: StateReader>(
+    state: &Overlay<'_, R>,
+    parents: &[OperationId],
+    heads: Vec<Head>,
+    now: Position,
+    parameters: &Parameters,
+) -> Result<BTreeMap<OperationId, Head>, StoreError> {
+    let current = heads.into_iter().filter(|head| !has_lapsed(head.at, now, parameters));
+    let mut unseen: BTreeMap<OperationId, Head> = current.map(|head| (head.operation, head)).collect();
+    let mut queue: VecDeque<OperationId> = parents.iter().copied().collect();
+    let mut visited = BTreeSet::new();
+    while let Some(ancestor) = queue.pop_front() {
+        if unseen.is_empty() || visited.len() == MAX_ANCESTORS {
+            break;
+        }
+        if !visited.insert(ancestor) {
+            continue;
+        }
+        unseen.remove(&ancestor);
+        if let Some(entry) = find(state, &ancestor, now, parameters)? {
+            queue.extend(entry.parents);
+        }
+    }
+    Ok(unseen)
+}
+
+/// Removes entries that have lapsed, at most `budget` of them.
+pub(crate) fn prune<R: StateReader>(
+    state: &mut Overlay<'_, R>,
+    now: Position,
+    parameters: &Parameters,
+    mut budget: usize,
+) -> Result<(), StoreError> {
+    let (mut from, end) = (keys::LOG.to_vec(), keys::after(keys::LOG));
+    while budget > 0 {
+        let logged = state.scan_between(&from, &end, LOG_CHUNK.min(budget))?;
+        let Some((last, _)) = logged.last() else { return Ok(()) };
+        // The next key that there can be: what was looked at isn't looked at again.
+        from = [last, &[0][..]].concat();
+        budget -= logged.len();
+        for (key, bytes) in logged {
+            let Logged { operation, at } = decode(&key, &bytes)?;
+            if !has_lapsed(at, now, parameters) {
+                return Ok(());
+            }
+            state.delete(keys::indexed(&operation));
+            state.delete(key);
+        }
+    }
+    Ok(())
+}
+
+/// An entry of the log.
+struct Logged {
+    operation: OperationId,
+    at: Position,
+}
+
+impl Canonical for Logged {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.operation.encode(out);
+        self.at.encode(out);
+    }
+
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { operation: OperationId::decode(input)?, at: Position::decode(input)? })
+    }
+}
+
+impl Canonical for Indexed {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.at.encode(out);
+        self.index.encode(out);
+        self.author.encode(out);
+        self.nonce.encode(out);
+        encode_list(&self.parents, out);
+    }
+
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            at: Position::decode(input)?,
+            index: input.u32()?,
+            author: PublicKey::decode(input)?,
+            nonce: input.u64()?,
+            parents: input.list(MAX_PARENTS, "parents of an operation")?,
+        })
+    }
+}

@@ -1,0 +1,132 @@
+//! The keys of the replicated state, all of them.
+//!
+//! A key is a letter for the table and then fixed-width big-endian fields, so that scans go in the order
+//! of the numbers. Only an entity's key has parts of free length: the kind's name, which holds no zero
+//! byte, a zero byte, and the id.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `e` | kind, 0, id | the entity |
+//! | `s` | kind | supply: the sum over the kind's accounts |
+//! | `n` | author | nonce window |
+//! | `u` | author, nonce mod 1,024 | the operation that used the nonce |
+//! | `x` | time, author | when to look whether the window can go |
+//! | `o` | operation | where it executed: the operation index |
+//! | `l` | sequence, index | the operation, for pruning the index |
+//! | `w` | operation | an operation in the waiting room |
+//! | `p` | parent, child | that the child waits for the parent |
+//! | `q` | sequence, position | the waiting operation, by the time of its arrival |
+//! | `c` | whose | what the waiting room holds, in all, of an author, of a lane |
+//! | `m` | | sequence and block time that this is the state of |
+
+use quorate_crypto::PublicKey;
+use quorate_types::ids::{BlockTime, OperationId, Sequence, ValidatorIndex};
+use quorate_types::operation::EntityId;
+
+/// Sequence and block time of the state.
+pub(crate) const POSITION: &[u8] = b"m";
+/// The queue of windows to look at.
+pub(crate) const WINDOW_QUEUE: &[u8] = b"x";
+/// The executed operations in order.
+pub(crate) const LOG: &[u8] = b"l";
+/// The waiting operations in order of arrival.
+pub(crate) const WAITING_QUEUE: &[u8] = b"q";
+
+pub(crate) fn entity(entity: &EntityId) -> Vec<u8> {
+    [&entities(&entity.kind), entity.id.as_bytes()].concat()
+}
+
+/// What the keys of all entities of a kind start with.
+pub(crate) fn entities(kind: &str) -> Vec<u8> {
+    [b"e", kind.as_bytes(), &[0]].concat()
+}
+
+pub(crate) fn supply(kind: &str) -> Vec<u8> {
+    [b"s", kind.as_bytes()].concat()
+}
+
+pub(crate) fn window(author: &PublicKey) -> Vec<u8> {
+    [b"n", &author.as_bytes()[..]].concat()
+}
+
+pub(crate) fn nonce(author: &PublicKey, slot: u16) -> Vec<u8> {
+    [&nonces(author)[..], &slot.to_be_bytes()].concat()
+}
+
+/// What the keys of all used nonces of an author start with.
+pub(crate) fn nonces(author: &PublicKey) -> Vec<u8> {
+    [b"u", &author.as_bytes()[..]].concat()
+}
+
+pub(crate) fn window_due(due: BlockTime, author: &PublicKey) -> Vec<u8> {
+    [WINDOW_QUEUE, &due.0.to_be_bytes(), author.as_bytes()].concat()
+}
+
+pub(crate) fn indexed(operation: &OperationId) -> Vec<u8> {
+    [b"o", &operation.0.as_bytes()[..]].concat()
+}
+
+pub(crate) fn logged(sequence: Sequence, index: u32) -> Vec<u8> {
+    [LOG, &sequence.0.to_be_bytes(), &index.to_be_bytes()].concat()
+}
+
+pub(crate) fn waiting(operation: &OperationId) -> Vec<u8> {
+    [b"w", &operation.0.as_bytes()[..]].concat()
+}
+
+pub(crate) fn waits_for(parent: &OperationId, child: &OperationId) -> Vec<u8> {
+    [&children(parent)[..], child.0.as_bytes()].concat()
+}
+
+/// What the keys of all that wait for a parent start with.
+pub(crate) fn children(parent: &OperationId) -> Vec<u8> {
+    [b"p", &parent.0.as_bytes()[..]].concat()
+}
+
+pub(crate) fn waiting_place(sequence: Sequence, position: u32) -> Vec<u8> {
+    [WAITING_QUEUE, &sequence.0.to_be_bytes(), &position.to_be_bytes()].concat()
+}
+
+pub(crate) fn waiting_total() -> Vec<u8> {
+    b"ct".to_vec()
+}
+
+pub(crate) fn waiting_of_author(author: &PublicKey) -> Vec<u8> {
+    [b"ca", &author.as_bytes()[..]].concat()
+}
+
+pub(crate) fn waiting_of_lane(lane: ValidatorIndex) -> Vec<u8> {
+    [b"cl", &lane.0.to_be_bytes()[..]].concat()
+}
+
+/// The first key above all that start with `prefix`, which holds a byte below 255.
+pub(crate) fn after(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            break;
+        }
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_prefix_lies_above_its_keys_and_below_its_successor() {
+        assert_eq!(after(b"ea\0"), b"ea\x01");
+        assert_eq!(after(&[b'u', 255, 255]), [b'v']);
+        assert_eq!(after(b"e"), b"f");
+    }
+
+    #[test]
+    fn no_entity_of_one_kind_lies_among_those_of_another() {
+        let longer = entity(&EntityId::new("ab", "x"));
+        let prefix = entities("a");
+        assert!(!longer.starts_with(&prefix));
+        assert!(longer < prefix || longer >= after(&prefix));
+    }
+}

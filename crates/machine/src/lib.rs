@@ -1,0 +1,38 @@
+//! The replicated state machine: executes ordered operations on entities (data-model §§1–4).
+//!
+//! [`execute`] takes the state before a sequence and what the sequence orders, and returns what to write,
+//! receipts and answers. It holds nothing in memory between sequences: the state lives in a store and may
+//! be far larger than memory. [`read`] reads the state for those who ask.
+//!
+//! What holds:
+//! * The result follows from state, parameters, kinds and block alone. There is no clock and no
+//!   randomness, and every collection has an order.
+//! * An operation gets at most one receipt, ever; a rejected one changes nothing but its author's nonce
+//!   window.
+//! * The sum over a kind's accounts is its supply, which only `mint` and `burn` change.
+//! * The work of a sequence is bounded by its operations and parameters: entities touched in bytes,
+//!   ancestors searched, entries pruned.
+//!
+//! What is not here: how the order was reached, whether signatures hold (checked before), the schema of
+//! documents, system operations and the root over the state (later).
+
+mod block;
+mod document;
+mod draft;
+mod entity;
+mod execute;
+mod guard;
+mod index;
+mod keys;
+mod mutation;
+mod nonce;
+mod overlay;
+pub mod read;
+mod schedule;
+mod waiting;
+
+pub use block::{Block, EntityChange, Executed, Ordered};
+pub use entity::{Content, Entity, Head, Header, Position};
+pub use execute::execute;
+pub use index::Indexed;
+pub use waiting::Occupancy;

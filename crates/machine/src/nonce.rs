@@ -1,0 +1,238 @@
+//! Nonce windows: what makes every operation execute at most once (data-model §3).
+//!
+//! Per author the state keeps the base, the highest nonce used, and for each of the 1,024 nonces up to it
+//! which operation used it, in a ring of entries. A window without an executed operation for twice the
+//! longest lifetime counts as gone at once; its entries are removed later, some at each sequence, and
+//! a new window of the same author doesn't see them, since every entry names the window that it is of.
+
+use quorate_crypto::PublicKey;
+use quorate_storage::{StateReader, StoreError};
+use quorate_types::codec::{Canonical, DecodeError, Reader};
+use quorate_types::ids::{BlockTime, OperationId, Sequence};
+use quorate_types::parameters::{NONCE_WINDOW, Parameters};
+use quorate_types::receipt::Judgement;
+
+use crate::entity::Position;
+use crate::keys;
+use crate::overlay::{Overlay, damaged, decode};
+
+/// The first nonce of an author lies below this, so that it has room above.
+const FIRST_NONCE_BOUND: u64 = 1 << 63;
+
+/// Windows looked up in the queue at a time.
+const QUEUE_CHUNK: usize = 256;
+
+/// An author's window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// The sequence at which it began; tells its entries from those of an earlier one.
+    pub(crate) since: Sequence,
+    /// The author's first nonce in it.
+    pub(crate) base: u64,
+    /// The highest nonce used.
+    pub(crate) highest: u64,
+    /// When an operation of the author last executed.
+    pub(crate) used_at: BlockTime,
+}
+
+/// Which operation used a nonce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Used {
+    since: Sequence,
+    nonce: u64,
+    operation: OperationId,
+}
+
+/// What a window says of an operation's nonce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NonceState {
+    /// The author has no window, and the nonce may be its first.
+    First,
+    /// The window knows that the nonce is unused.
+    Unused,
+    /// By the very same operation: there is a receipt already.
+    UsedBySame,
+    /// The nonce can't be used now.
+    Refused(Judgement),
+}
+
+impl Window {
+    /// The lowest nonce that it covers.
+    pub(crate) fn lowest(&self) -> u64 {
+        self.base.max(self.highest.saturating_sub(NONCE_WINDOW - 1))
+    }
+
+    /// The highest nonce that is taken now.
+    pub(crate) const fn limit(&self) -> u64 {
+        self.highest.saturating_add(NONCE_WINDOW)
+    }
+
+    /// When it is dropped, unless used before.
+    fn due(&self, parameters: &Parameters) -> BlockTime {
+        self.used_at.plus(2 * u64::from(parameters.max_lifetime_ms)).next()
+    }
+}
+
+/// Where a nonce's entry stands in the ring.
+fn slot(nonce: u64) -> u16 {
+    (nonce % NONCE_WINDOW) as u16
+}
+
+/// The author's window, unless it has been without use for too long.
+pub(crate) fn window<R: StateReader>(
+    state: &Overlay<'_, R>,
+    author: &PublicKey,
+    now: BlockTime,
+    parameters: &Parameters,
+) -> Result<Option<Window>, StoreError> {
+    let window: Option<Window> = state.load(&keys::window(author))?;
+    Ok(window.filter(|window| window.due(parameters) > now))
+}
+
+/// Judges a nonce by the author's window (data-model §3.2, the first four rows).
+pub(crate) fn judge<R: StateReader>(
+    state: &Overlay<'_, R>,
+    window: Option<&Window>,
+    author: &PublicKey,
+    nonce: u64,
+    operation: OperationId,
+) -> Result<NonceState, StoreError> {
+    let Some(window) = window else {
+        let highest = FIRST_NONCE_BOUND - 1;
+        let may_be_first = nonce <= highest;
+        return Ok(if may_be_first { NonceState::First } else { refused(Judgement::NonceTooFar { highest }) });
+    };
+    if nonce < window.lowest() {
+        return Ok(refused(Judgement::NonceTooOld { lowest: window.lowest() }));
+    }
+    if nonce > window.limit() {
+        return Ok(refused(Judgement::NonceTooFar { highest: window.limit() }));
+    }
+    Ok(match used(state, window, author, nonce)? {
+        None => NonceState::Unused,
+        Some(by) if by == operation => NonceState::UsedBySame,
+        Some(by) => refused(Judgement::NonceUsed { by }),
+    })
+}
+
+const fn refused(judgement: Judgement) -> NonceState {
+    NonceState::Refused(judgement)
+}
+
+/// The operation that used a nonce which the window covers.
+pub(crate) fn used<R: StateReader>(
+    state: &Overlay<'_, R>,
+    window: &Window,
+    author: &PublicKey,
+    nonce: u64,
+) -> Result<Option<OperationId>, StoreError> {
+    let entry: Option<Used> = state.load(&keys::nonce(author, slot(nonce)))?;
+    let entry = entry.filter(|entry| entry.since == window.since && entry.nonce == nonce);
+    Ok(entry.map(|entry| entry.operation))
+}
+
+/// Uses a nonce up, which [`judge`] found first or unused.
+pub(crate) fn consume<R: StateReader>(
+    state: &mut Overlay<'_, R>,
+    author: &PublicKey,
+    (nonce, operation): (u64, OperationId),
+    at: Position,
+    parameters: &Parameters,
+) -> Result<(), StoreError> {
+    let window = match window(state, author, at.time, parameters)? {
+        Some(window) => Window { highest: window.highest.max(nonce), used_at: at.time, ..window },
+        None => Window { since: at.sequence, base: nonce, highest: nonce, used_at: at.time },
+    };
+    // A window that has gone, but was not yet removed, still stands in the queue.
+    if !state.contains(&keys::window(author))? {
+        state.put(keys::window_due(window.due(parameters), author), Vec::new());
+    }
+    state.store(keys::window(author), &window);
+    state.store(keys::nonce(author, slot(nonce)), &Used { since: window.since, nonce, operation });
+    Ok(())
+}
+
+/// Removes windows that have gone, with at most about `budget` keys written.
+pub(crate) fn prune<R: StateReader>(
+    state: &mut Overlay<'_, R>,
+    now: BlockTime,
+    parameters: &Parameters,
+    mut budget: usize,
+) -> Result<(), StoreError> {
+    let (mut from, end) = (keys::WINDOW_QUEUE.to_vec(), keys::after(keys::WINDOW_QUEUE));
+    while budget > 0 {
+        let queued = state.scan_between(&from, &end, QUEUE_CHUNK.min(budget))?;
+        let Some((last, _)) = queued.last() else { return Ok(()) };
+        // The next key that there can be: what was looked at isn't looked at again.
+        from = [last, &[0][..]].concat();
+        for (key, _) in queued {
+            let (due, author) = read_due(&key)?;
+            if due > now || budget == 0 {
+                return Ok(());
+            }
+            state.delete(key);
+            budget = budget.saturating_sub(1 + settle(state, &author, now, parameters)?);
+        }
+    }
+    Ok(())
+}
+
+/// Removes one author's window, or queues it again if it was used since. The number of keys written.
+fn settle<R: StateReader>(
+    state: &mut Overlay<'_, R>,
+    author: &PublicKey,
+    now: BlockTime,
+    parameters: &Parameters,
+) -> Result<usize, StoreError> {
+    let key = keys::window(author);
+    let window: Window = state.load(&key)?.ok_or_else(|| damaged(&key))?;
+    let due = window.due(parameters);
+    if due > now {
+        state.put(keys::window_due(due, author), Vec::new());
+        return Ok(1);
+    }
+    let entries = state.scan(&keys::nonces(author), NONCE_WINDOW as usize)?;
+    let count = entries.len();
+    entries.into_iter().for_each(|(entry, _)| state.delete(entry));
+    state.delete(key);
+    Ok(count + 1)
+}
+
+/// Due time and author of a key of the queue.
+fn read_due(key: &[u8]) -> Result<(BlockTime, PublicKey), StoreError> {
+    decode(key, &key[keys::WINDOW_QUEUE.len()..])
+}
+
+impl Canonical for Window {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.since.encode(out);
+        self.base.encode(out);
+        self.highest.encode(out);
+        self.used_at.encode(out);
+    }
+
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            since: Sequence::decode(input)?,
+            base: input.u64()?,
+            highest: input.u64()?,
+            used_at: BlockTime::decode(input)?,
+        })
+    }
+}
+
+impl Canonical for Used {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.since.encode(out);
+        self.nonce.encode(out);
+        self.operation.encode(out);
+    }
+
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            since: Sequence::decode(input)?,
+            nonce: input.u64()?,
+            operation: OperationId::decode(input)?,
+        })
+    }
+}

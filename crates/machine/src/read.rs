@@ -1,0 +1,133 @@
+//! Reading the state for those who ask: entities, authors, where an operation executed (data-model §5).
+//!
+//! All functions take any [`StateReader`], so that an answer can come from one snapshot.
+
+use quorate_crypto::PublicKey;
+use quorate_storage::{StateReader, StoreError};
+use quorate_types::ids::{BlockTime, OperationId};
+use quorate_types::operation::EntityId;
+use quorate_types::parameters::{NONCE_WINDOW, Parameters};
+
+use crate::draft::read_supply;
+use crate::entity::{self, Entity, Position};
+use crate::index::Indexed;
+use crate::keys;
+use crate::nonce;
+use crate::overlay::{Overlay, damaged, decode};
+use crate::waiting::{self, Occupancy};
+
+/// Sequence and block time of the state; `None` before the first sequence.
+///
+/// # Errors
+/// If the state can't be read, as for all functions here.
+pub fn position<R: StateReader>(state: &R) -> Result<Option<Position>, StoreError> {
+    Overlay::new(state).load(keys::POSITION)
+}
+
+/// An entity, if it exists.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn entity<R: StateReader>(state: &R, id: &EntityId) -> Result<Option<Entity>, StoreError> {
+    Ok(entity::read(id, |key| state.read(key))?.map(|(entity, _)| entity))
+}
+
+/// At most `limit` entities of a kind in the order of their ids' bytes, from the first id above `after`.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn entities<R: StateReader>(
+    state: &R,
+    kind: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<(EntityId, Entity)>, StoreError> {
+    let prefix = keys::entities(kind);
+    let from = match after {
+        // The next key that there can be.
+        Some(id) => [&keys::entity(&EntityId::new(kind, id))[..], &[0]].concat(),
+        None => prefix.clone(),
+    };
+    let entries = state.scan(&from, &keys::after(&prefix), limit)?;
+    let read = |(key, bytes): (Vec<u8>, Vec<u8>)| {
+        let id = std::str::from_utf8(&key[prefix.len()..]).map_err(|_| damaged(&key))?;
+        Ok((EntityId::new(kind, id), decode(&key, &bytes)?))
+    };
+    entries.into_iter().map(read).collect()
+}
+
+/// The sum over a kind's accounts: what was minted less what was burnt.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn supply<R: StateReader>(state: &R, kind: &str) -> Result<i128, StoreError> {
+    read_supply(state.read(&keys::supply(kind))?, kind)
+}
+
+/// Where an operation executed, while the index holds it.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn executed<R: StateReader>(state: &R, operation: &OperationId) -> Result<Option<Indexed>, StoreError> {
+    Overlay::new(state).load(&keys::indexed(operation))
+}
+
+/// What the waiting room holds.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn waiting<R: StateReader>(state: &R) -> Result<Occupancy, StoreError> {
+    waiting::total(&Overlay::new(state))
+}
+
+/// Whether an operation waits for parents.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn is_waiting<R: StateReader>(state: &R, operation: &OperationId) -> Result<bool, StoreError> {
+    waiting::contains(&Overlay::new(state), operation)
+}
+
+/// An author's nonces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorNonces {
+    /// The lowest nonce that the window covers; those below are too old.
+    pub lowest: u64,
+    /// The highest nonce used.
+    pub highest: u64,
+    /// The highest nonce that is taken now.
+    pub limit: u64,
+    /// When an operation of the author last executed.
+    pub used_at: BlockTime,
+    /// The nonces used in the window, ascending, with their operations. All others up to `limit` are free.
+    pub used: Vec<(u64, OperationId)>,
+}
+
+/// An author's nonces at block time `now`; `None` for an author whom the state doesn't know, who may
+/// begin with any nonce below 2⁶³.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn author<R: StateReader>(
+    state: &R,
+    author: &PublicKey,
+    now: BlockTime,
+    parameters: &Parameters,
+) -> Result<Option<AuthorNonces>, StoreError> {
+    let state = Overlay::new(state);
+    let Some(window) = nonce::window(&state, author, now, parameters)? else { return Ok(None) };
+    let mut used = Vec::new();
+    let covered = window.highest.saturating_sub(window.lowest()).min(NONCE_WINDOW - 1);
+    for nonce in (0..=covered).map(|above| window.lowest().saturating_add(above)) {
+        if let Some(operation) = nonce::used(&state, &window, author, nonce)? {
+            used.push((nonce, operation));
+        }
+    }
+    Ok(Some(AuthorNonces {
+        lowest: window.lowest(),
+        highest: window.highest,
+        limit: window.limit(),
+        used_at: window.used_at,
+        used,
+    }))
+}

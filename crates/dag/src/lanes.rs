@@ -88,11 +88,15 @@ impl Lanes {
         tips.filter(|tip| tip.number.0 > 0).collect()
     }
 
-    /// What to ask a peer for whose lane ends in `tip`; `None` if nothing is lacking.
+    /// What to ask a peer for whose lane ends in `tip`; `None` if nothing is lacking, or if the lane has no
+    /// room for another full bundle: then it is named, and delivered, before more of it is kept.
     #[must_use]
     pub fn lacking(&self, tip: &LaneTip) -> Option<Want> {
         let lane = self.lanes.get(tip.lane.position())?;
-        if tip.number <= lane.top.number || lane.entry(&(tip.number, tip.digest)).is_some() {
+        let held_bytes = lane.top.cumulative_bytes.saturating_sub(lane.tip.cumulative_bytes);
+        let is_full = held_bytes.saturating_add(self.config.limits.bundle_bytes) > self.config.limits.lane_bytes;
+        let is_held = tip.number <= lane.top.number || lane.entry(&(tip.number, tip.digest)).is_some();
+        if is_held || (is_full && lane.top.number > lane.tip.number) {
             return None;
         }
         Some(Want { lane: tip.lane, from: lane.top.number.next(), to: tip.number, tip: tip.digest })

@@ -141,3 +141,16 @@ fn lanes_compare_with_a_peers_tips() {
     assert_eq!(lanes.above(&tip(0), u64::MAX), bundles[1..2]);
     assert!(lanes.above(&tip(2), u64::MAX).is_empty());
 }
+
+#[test]
+fn a_full_lane_asks_for_nothing_until_something_of_it_is_delivered() {
+    let (mut lanes, mut owner) = (lanes(4), Owner::new(1));
+    let bundles = owner.bundles(&[4, 4, 4, 4, 4]);
+    admit_all(&mut lanes, &bundles[..4]);
+    assert!(lanes.lacking(&owner.tip()).is_some(), "one full bundle still fits");
+    admit_all(&mut lanes, &bundles[4..]);
+    owner.bundle(4);
+    assert_eq!(lanes.lacking(&owner.tip()), None);
+    order(&mut lanes, name(1), &[bundles[0].header.statement.tip()]);
+    assert!(lanes.lacking(&owner.tip()).is_some());
+}

@@ -115,8 +115,10 @@ impl Executions {
 
     /// Sequences where both sides are known now: own result and certified one. Each is given once.
     pub(crate) fn settle(&mut self) -> Vec<(Execution, Execution)> {
-        let both: Vec<Sequence> = self.own.keys().filter(|sequence| self.theirs.contains_key(sequence)).copied().collect();
-        let pairs = both.iter().filter_map(|sequence| Some((self.own.remove(sequence)?, self.theirs.remove(sequence)?)));
+        let both: Vec<Sequence> =
+            self.own.keys().filter(|sequence| self.theirs.contains_key(sequence)).copied().collect();
+        let pairs =
+            both.iter().filter_map(|sequence| Some((self.own.remove(sequence)?, self.theirs.remove(sequence)?)));
         pairs.collect()
     }
 

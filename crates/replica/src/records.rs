@@ -49,7 +49,7 @@ use quorate_types::view_change::{Complaint, NewView, ViewChangeMessage};
 use quorate_types::vote::{Certificate, Phase, Vote};
 
 pub use self::ranges::{
-    bundles_above, commits_from, highest_bundle, highest_commit, highest_committed, highest_new_view,
+    bundles_above, commits_from, executions_from, highest_bundle, highest_commit, highest_committed, highest_new_view,
     highest_view_change, own_execution_votes_above, receipts_at, votes_above,
 };
 pub use self::slot::{Record, RecordError, Slot};

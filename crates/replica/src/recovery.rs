@@ -43,10 +43,14 @@ pub enum RecoverError {
     #[error(transparent)]
     Record(#[from] RecordError),
     /// The store was never made by `init` (protocol §7.5).
-    #[error("the store has no record `{0}`: it was not created by `quorate init`; an empty store is never a first start")]
+    #[error(
+        "the store has no record `{0}`: it was not created by `quorate init`; an empty store is never a first start"
+    )]
     NotCreated(&'static str),
     /// The store belongs to another cluster.
-    #[error("the store belongs to cluster {found}, the genesis file is that of cluster {expected}: it was edited, or is another cluster's")]
+    #[error(
+        "the store belongs to cluster {found}, the genesis file is that of cluster {expected}: it was edited, or is another cluster's"
+    )]
     OtherCluster {
         /// The genesis file's cluster.
         expected: ClusterId,
@@ -121,12 +125,7 @@ fn judge_store<S: Store>(
     Ok(None)
 }
 
-fn build<S: Store>(
-    store: &S,
-    setup: Setup,
-    quarantine: Option<Quarantine>,
-    now: Now,
-) -> Result<Replica, RecoverError> {
+fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now: Now) -> Result<Replica, RecoverError> {
     let Setup { context, me, key } = setup;
     let epoch = context.epoch;
     let (start_sequence, start_digest) = context.start;
@@ -138,8 +137,7 @@ fn build<S: Store>(
     let signed = signed_before(store, &context, me, stable)?;
     let recovered = recovered_core(store, &context, &delivered, (stable, executed))?;
     let own_bundle = signed.bundle;
-    let config =
-        Config { me, epoch, quorum: context.quorum(), parameters: context.parameters.clone(), start };
+    let config = Config { me, epoch, quorum: context.quorum(), parameters: context.parameters.clone(), start };
     let limits = LaneLimits::of(&context.parameters);
     let lanes_config = LanesConfig { me, epoch, validators: context.set.size(), limits };
     let mut lanes = Lanes::new(lanes_config, delivered.link.digest, delivered.points.clone());
@@ -161,7 +159,6 @@ fn build<S: Store>(
         batch: records::batch_number().read(store)?.unwrap_or(0),
         status_due_ms: now.monotonic_ms,
         awaiting: Default::default(),
-        asked_for_own: Vec::new(),
         context,
         me,
         lanes,

@@ -43,8 +43,6 @@ pub struct Replica {
     pub(crate) standing: Standing,
     /// Payloads that wait for bundles, by proposal.
     pub(crate) awaiting: BTreeMap<Digest, Proposal>,
-    /// Peers that asked what is held of their key, to be answered with the next status.
-    pub(crate) asked_for_own: Vec<ValidatorIndex>,
     /// The number of the last guarded batch.
     pub(crate) batch: u64,
     /// The highest sequence executed here.
@@ -452,11 +450,7 @@ impl Replica {
         while let Some(slot) = self.core.slot(now).filter(|slot| last != Some(slot.sequence)) {
             last = Some(slot.sequence);
             let filled = self.lanes.fill(slot.parent).unwrap_or_default();
-            let goes = if filled.payload.is_empty() {
-                slot.may_be_empty
-            } else {
-                filled.is_full || !slot.only_full
-            };
+            let goes = if filled.payload.is_empty() { slot.may_be_empty } else { filled.is_full || !slot.only_full };
             if !goes {
                 return;
             }
@@ -464,20 +458,20 @@ impl Replica {
         }
     }
 
-    /// protocol §9.1.
-    fn send_status(&mut self, out: &mut Outbox) {
-        let status = Status {
+    fn status(&self) -> Status {
+        Status {
             certified: self.executions.certified(),
             executed: self.executed,
             tips: self.lanes.tips(),
             quarantined: self.standing.is_quarantined(),
             asks_for_own: matches!(self.standing, Standing::Asking { .. }),
             ..self.core.status()
-        };
-        for peer in std::mem::take(&mut self.asked_for_own) {
-            let yours = Some(Box::new(self.held_of(peer)));
-            out.send(peer, Message::Status(Box::new(Status { yours, ..status.clone() })));
         }
+    }
+
+    /// protocol §9.1.
+    fn send_status(&mut self, out: &mut Outbox) {
+        let status = self.status();
         out.broadcast(Message::Status(Box::new(status)));
         if self.standing.signs() {
             let own: Vec<_> = self.executions.uncertified_of(self.me).take(RESENT_EXECUTIONS).collect();
@@ -489,8 +483,10 @@ impl Replica {
     }
 
     fn on_status(&mut self, now: Now, from: ValidatorIndex, status: Status, out: &mut Outbox) {
-        if status.asks_for_own && !self.asked_for_own.contains(&from) {
-            self.asked_for_own.push(from);
+        if status.asks_for_own {
+            // At once: it can't sign before it knows (protocol §7.3). Answering needs no vote.
+            let yours = Some(Box::new(self.held_of(from)));
+            out.send(from, Message::Status(Box::new(Status { yours, asks_for_own: false, ..self.status() })));
         }
         self.hear(now, from, &status, out);
         for tip in &status.tips {

@@ -16,6 +16,9 @@ use quorate_types::message::{Message, Request, Segment};
 
 use crate::records::{self, RecordError};
 
+/// Execution certificates in one answer at most.
+const MAX_CERTIFICATES: usize = 64;
+
 /// Answers `request` out of `store`; bundles are those of `epoch`. Empty if nothing asked for is kept.
 ///
 /// # Errors
@@ -36,9 +39,9 @@ pub fn answer<S: Store>(
             Ok(found.map(|segment| Message::Segment(Box::new(segment))).into_iter().collect())
         }
         Request::Bundles { lane, from, to, tip } => bundles(store, epoch, &Span { lane, from, to, tip }, budget_bytes),
-        Request::Execution(sequence) => {
-            let found = records::execution(sequence).read(store)?;
-            Ok(found.map(Message::ExecutionCertificate).into_iter().collect())
+        Request::Execution(from) => {
+            let found = records::executions_from(store, from, MAX_CERTIFICATES)?;
+            Ok(found.into_iter().map(Message::ExecutionCertificate).collect())
         }
     }
 }

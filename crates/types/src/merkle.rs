@@ -51,6 +51,40 @@ pub fn path(leaves: &[Digest], index: usize) -> Option<MerklePath> {
     Some(MerklePath { index: index as u64, leaves: leaves.len() as u64, siblings })
 }
 
+/// All nodes of the tree over a list, for whoever needs many of its paths.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    /// The hashed leaves, then each level above up to the top; a node without a sibling moves up as it is.
+    levels: Vec<Vec<Digest>>,
+}
+
+impl Tree {
+    /// The tree over `leaves`.
+    #[must_use]
+    pub fn new(leaves: &[Digest]) -> Self {
+        let mut levels = vec![leaves.iter().copied().map(hash_leaf).collect::<Vec<_>>()];
+        while let Some(level) = levels.last().filter(|level| level.len() > 1) {
+            let pairs = level.chunks(2).map(|pair| match pair {
+                [left, right] => hash_inner(*left, *right),
+                alone => alone[0],
+            });
+            levels.push(pairs.collect());
+        }
+        Self { levels }
+    }
+
+    /// The path of leaf `index`, the same as [`path`] gives, or `None` if there is no such leaf.
+    #[must_use]
+    pub fn path(&self, index: usize) -> Option<MerklePath> {
+        let leaves = self.levels[0].len();
+        if index >= leaves {
+            return None;
+        }
+        let siblings = self.levels.iter().enumerate().filter_map(|(height, level)| level.get((index >> height) ^ 1));
+        Some(MerklePath { index: index as u64, leaves: leaves as u64, siblings: siblings.copied().collect() })
+    }
+}
+
 impl MerklePath {
     /// The root that this path leads to from `leaf`, or `None` if the path can't be of any tree.
     #[must_use]
@@ -145,6 +179,17 @@ mod tests {
                 let path = path(&leaves, index).unwrap();
                 assert_eq!(path.root(*leaf), Some(root(&leaves)), "{index} of {count}");
                 assert_eq!(MerklePath::from_bytes(&path.to_bytes()), Ok(path));
+            }
+        }
+    }
+
+    #[test]
+    fn the_whole_tree_gives_the_same_paths() {
+        for count in 0..70 {
+            let leaves = leaves(count);
+            let tree = Tree::new(&leaves);
+            for index in 0..=leaves.len() {
+                assert_eq!(tree.path(index), path(&leaves, index), "{index} of {count}");
             }
         }
     }

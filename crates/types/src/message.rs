@@ -123,7 +123,7 @@ pub enum Request {
         /// The digest of bundle `to`.
         tip: Digest,
     },
-    /// The execution certificate of this sequence.
+    /// The execution certificates from this sequence on, as many as fit.
     Execution(Sequence),
 }
 

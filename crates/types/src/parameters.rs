@@ -202,8 +202,7 @@ impl Parameters {
     fn relations(&self) -> [Relation; 14] {
         let low = |field, value, low, because| Relation { field, value, low, high: u32::MAX.into(), because };
         let high = |field, value, high: u32, because| Relation { field, value, low: 0, high: high.into(), because };
-        let transfer_ms =
-            u64::from(self.max_proposal_bytes) * 1_000 / u64::from(self.min_link_bytes_per_second.max(1));
+        let transfer_ms = u64::from(self.max_proposal_bytes) * 1_000 / u64::from(self.min_link_bytes_per_second.max(1));
         let patience_ms = u64::from(self.drift_ms) + 2 * u64::from(self.status_interval_ms);
         let one = |value: u32| u64::from(value);
         [

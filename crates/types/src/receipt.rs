@@ -343,9 +343,9 @@ mod tests {
     #[test]
     fn receipts_of_every_outcome_survive_their_bytes() {
         let places = [Location::Operation, Location::Guard(0), Location::Mutation(127)];
-        let rejected = RejectionCode::ALL.iter().flat_map(|code| {
-            places.map(|at| Outcome::Rejected(Rejection::new(*code, at, "because".to_owned())))
-        });
+        let rejected = RejectionCode::ALL
+            .iter()
+            .flat_map(|code| places.map(|at| Outcome::Rejected(Rejection::new(*code, at, "because".to_owned()))));
         for outcome in rejected.chain([Outcome::Applied]) {
             let receipt = receipt(outcome);
             assert_eq!(Receipt::from_bytes(&receipt.to_bytes()), Ok(receipt));

@@ -152,11 +152,7 @@ impl Canonical for ViewChangeMessage {
     }
 
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            signed: Signed::decode(input)?,
-            prepared: Option::decode(input)?,
-            committed: Option::decode(input)?,
-        })
+        Ok(Self { signed: Signed::decode(input)?, prepared: Option::decode(input)?, committed: Option::decode(input)? })
     }
 }
 

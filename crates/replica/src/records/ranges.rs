@@ -7,7 +7,7 @@ use quorate_dag::Point;
 use quorate_storage::{Family, Store};
 use quorate_types::bundle::Bundle;
 use quorate_types::codec::Canonical;
-use quorate_types::execution::ExecutionVote;
+use quorate_types::execution::{ExecutionCertificate, ExecutionVote};
 use quorate_types::ids::{BundleNumber, Epoch, Sequence, ValidatorIndex};
 use quorate_types::receipt::Receipt;
 use quorate_types::signed::Signed;
@@ -15,10 +15,24 @@ use quorate_types::view_change::{NewView, ViewChangeMessage};
 use quorate_types::vote::{Certificate, Vote};
 
 use super::slot::{RecordError, open};
-use super::{BY_SEQUENCE, COMMITS, EXECUTION_VOTES, NEW_VIEW, VIEW_CHANGE, VOTES, key};
+use super::{BY_SEQUENCE, COMMITS, EXECUTION_VOTES, EXECUTIONS, NEW_VIEW, VIEW_CHANGE, VOTES, key};
 
 /// Entries read from the store at a time.
 const PAGE: usize = 256;
+
+/// The execution certificates from a sequence on, ascending, at most `limit`.
+///
+/// # Errors
+/// As [`super::Slot::read`].
+pub fn executions_from<S: Store>(
+    store: &S,
+    sequence: Sequence,
+    limit: usize,
+) -> Result<Vec<ExecutionCertificate>, RecordError> {
+    let (from, to) = (key(&[EXECUTIONS], &[&sequence]), after(vec![EXECUTIONS]));
+    let entries = store.scan(Family::Certificates, &from, &to, limit)?;
+    entries.iter().map(|(key, bytes)| open(Family::Certificates, key, bytes)).collect()
+}
 
 /// All votes of an epoch above a sequence, own ones and the first seen of others, by sequence, then view.
 ///

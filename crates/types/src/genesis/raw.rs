@@ -89,8 +89,7 @@ const fn nobody() -> RawRight {
 
 const TOP: &[&str] = &["version", "name", "administrators", "parameters", "validators", "kinds"];
 const ADMINISTRATORS: &[&str] = &["threshold", "keys"];
-const VALIDATOR: &[&str] =
-    &["name", "consensus_key", "network_key", "incarnation", "peer_address", "client_address"];
+const VALIDATOR: &[&str] = &["name", "consensus_key", "network_key", "incarnation", "peer_address", "client_address"];
 const KIND: &[&str] = &["name", "type", "consistency", "overdraft", "schema", "access"];
 const ACCESS: &[&str] = &["create", "write", "read", "administer"];
 

@@ -128,7 +128,12 @@ fn every_key_name_store_and_address_stands_once() {
         (key(50).to_string(), key(1).to_string(), "administrators.keys[0]", "validators[0].consensus_key"),
         ("validator-2".to_owned(), "validator-1".to_owned(), "validators[1].name", "validators[0].name"),
         ("hits".to_owned(), "package".to_owned(), "kinds[1].name", "kinds[0].name"),
-        ("10.0.0.2:7001".to_owned(), "10.0.0.1:7001".to_owned(), "validators[1].peer_address", "validators[0].peer_address"),
+        (
+            "10.0.0.2:7001".to_owned(),
+            "10.0.0.1:7001".to_owned(),
+            "validators[1].peer_address",
+            "validators[0].peer_address",
+        ),
         (
             Digest::new([2; 32]).to_string(),
             Digest::new([1; 32]).to_string(),
@@ -150,7 +155,11 @@ fn every_key_name_store_and_address_stands_once() {
 #[test]
 fn weak_keys_of_validators_and_administrators_are_refused() {
     let weak = PublicKey::from_bytes([0; 32]);
-    for (good, field) in [(key(1), "validators[0].consensus_key"), (key(101), "validators[0].network_key"), (key(50), "administrators.keys[0]")] {
+    for (good, field) in [
+        (key(1), "validators[0].consensus_key"),
+        (key(101), "validators[0].network_key"),
+        (key(50), "administrators.keys[0]"),
+    ] {
         let error = replaced(&good.to_string(), &weak.to_string());
         assert_eq!(error, GenesisError::Key { field: field.to_owned(), fault: WeakKey::SmallOrder { key: weak } });
     }

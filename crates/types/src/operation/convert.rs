@@ -269,10 +269,9 @@ fn write_value(value: &Value) -> pb::Value {
         Value::Null => Wire::Null(pb::Null {}),
         Value::Boolean(value) => Wire::Boolean(*value),
         Value::Integer(value) => Wire::Integer(*value),
-        Value::Decimal(decimal) => Wire::Decimal(pb::Decimal {
-            digits: decimal.digits().to_owned(),
-            scale: u32::from(decimal.scale()),
-        }),
+        Value::Decimal(decimal) => {
+            Wire::Decimal(pb::Decimal { digits: decimal.digits().to_owned(), scale: u32::from(decimal.scale()) })
+        }
         Value::Text(text) => Wire::Text(text.clone()),
         Value::Data(data) => Wire::Data(Bytes::copy_from_slice(data)),
         Value::List(members) => {

@@ -43,11 +43,7 @@ pub fn admit_operation(
 }
 
 /// Limits and cluster of an operation that was read already.
-pub(super) fn admit(
-    operation: &Operation,
-    limits: &OperationLimits,
-    cluster: ClusterId,
-) -> Result<(), OperationFault> {
+pub(super) fn admit(operation: &Operation, limits: &OperationLimits, cluster: ClusterId) -> Result<(), OperationFault> {
     limit(Limited::OperationBytes, operation.size_bytes(), limits.operation_bytes)?;
     let found = operation.content().cluster;
     if found != cluster {

@@ -145,7 +145,12 @@ fn every_departure_from_the_canonical_form_names_its_field() {
     let cases: [(&str, &[&[u8]], &str, EncodingProblem); 15] = [
         ("unknown number", &[EXPIRES, MUTATION, &[0x50, 1]], "body", EncodingProblem::UnknownField { number: 10 }),
         ("number zero", &[&[0x00, 1], EXPIRES], "body", EncodingProblem::UnknownField { number: 0 }),
-        ("group", &[EXPIRES, MUTATION, &[0x4b, 0x4c]], "mutations[1]", EncodingProblem::WireType { found: 3, expected: 2 }),
+        (
+            "group",
+            &[EXPIRES, MUTATION, &[0x4b, 0x4c]],
+            "mutations[1]",
+            EncodingProblem::WireType { found: 3, expected: 2 },
+        ),
         ("long tag", &[&[0xb8, 0x00, 9], MUTATION], "body", EncodingProblem::LongVarint),
         ("long number", &[&[0x38, 0x89, 0x00], MUTATION], "expires_at", EncodingProblem::LongVarint),
         ("long length", &[EXPIRES, &[0x4a, 0x88, 0x00], &MUTATION[2..]], "mutations[0]", EncodingProblem::LongVarint),
@@ -224,10 +229,7 @@ fn fields_that_must_be_there_are_named_when_missing() {
     let put = |value| Some(pb::mutation::Change::Put(pb::Put { value }));
     assert_eq!(changed(|body| body.mutations[0].change = put(None)), missing("mutations[0].put.value"));
     let untyped = pb::Value::default();
-    assert_eq!(
-        changed(|body| body.mutations[0].change = put(Some(untyped))),
-        missing("mutations[0].put.value.value")
-    );
+    assert_eq!(changed(|body| body.mutations[0].change = put(Some(untyped))), missing("mutations[0].put.value.value"));
     let mint = Some(pb::mutation::Change::Mint(pb::Mint { amount: 0 }));
     assert_eq!(changed(|body| body.mutations[0].change = mint), missing("mutations[0].mint.amount"));
     let unset = Some(pb::mutation::Change::Unset(pb::Unset { path: vec![] }));

@@ -49,11 +49,8 @@ fn walk(message: &Message, bytes: &[u8], trail: &Trail<'_>, levels: usize) -> Re
         if found != expected {
             return Err(fault(&here, EncodingProblem::WireType { found, expected }));
         }
-        before = Before {
-            number: field.number,
-            choice: before.choice || field.place == Place::Choice,
-            count: index + 1,
-        };
+        before =
+            Before { number: field.number, choice: before.choice || field.place == Place::Choice, count: index + 1 };
         content(field, &mut input, &here, levels)?;
     }
     Ok(())

@@ -85,11 +85,7 @@ impl MaxByKeyWith for Option<Claim> {
 ///
 /// # Errors
 /// The rule that it breaks. A `NewView` signed by its primary that fails here is invalid for everyone.
-pub fn admit_new_view(
-    new_view: &NewView,
-    quorum: Quorum,
-    start: (Sequence, Digest),
-) -> Result<Anchor, RuleFault> {
+pub fn admit_new_view(new_view: &NewView, quorum: Quorum, start: (Sequence, Digest)) -> Result<Anchor, RuleFault> {
     let NewView { epoch, view, validator, .. } = *new_view;
     if primary(quorum.validators(), epoch, view) != validator {
         return Err(RuleFault::NotPrimary { sender: validator, view });
@@ -108,8 +104,7 @@ pub fn admit_new_view(
     let proven_base = new_view.committed.as_ref().map(|certificate| certificate.claim);
     let proven_chosen = new_view.prepared.as_ref().map(|certificate| certificate.claim);
     if base.map(|claim| claim.sequence) != proven_base.map(|claim| claim.sequence)
-        || chosen.map(|claim| (claim.view, claim.sequence))
-            != proven_chosen.map(|claim| (claim.view, claim.sequence))
+        || chosen.map(|claim| (claim.view, claim.sequence)) != proven_chosen.map(|claim| (claim.view, claim.sequence))
     {
         return Err(RuleFault::UnprovenClaim);
     }

@@ -15,12 +15,7 @@ use crate::quorum::Quorum;
 ///
 /// # Errors
 /// The rule that it breaks.
-pub fn admit_bundle(
-    bundle: &Bundle,
-    epoch: Epoch,
-    quorum: Quorum,
-    parameters: &Parameters,
-) -> Result<(), RuleFault> {
+pub fn admit_bundle(bundle: &Bundle, epoch: Epoch, quorum: Quorum, parameters: &Parameters) -> Result<(), RuleFault> {
     let header = &bundle.header.statement;
     if header.epoch != epoch {
         return Err(RuleFault::OtherEpoch { expected: epoch, found: header.epoch });

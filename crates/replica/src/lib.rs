@@ -24,6 +24,8 @@ mod standing;
 
 pub use quorate_consensus::{Cause, CoreNotice, Now};
 pub use quorate_dag::{Intake, PoolFigures};
+/// The state that execution made, for those who read it.
+pub use quorate_machine::{self as machine};
 
 pub use crate::execution::{Executed, ExecutedBatch, ExecutionError, ExecutionJob, ExecutionSetup};
 pub use crate::guard::{GuardRefusal, Guarded, SigningGuard};

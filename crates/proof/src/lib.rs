@@ -1,6 +1,7 @@
 //! Proofs that convince whoever holds nothing but the genesis file (data-model §4).
 //!
 //! * [`ReceiptProof`]: what became of one operation.
+//! * [`ReceiptVerifier`]: the same for many receipts, each certificate's signatures checked once.
 //! * [`OrderProof`]: which proposals are committed at a stretch of sequences.
 //!
 //! A proof is data from a stranger until `verify` has returned something: [`VerifiedReceipt`] and
@@ -13,6 +14,7 @@ mod fault;
 mod file;
 mod order;
 mod receipt;
+mod verifier;
 
 pub use quorate_types::merkle;
 
@@ -20,3 +22,4 @@ pub use self::epoch::EpochInfo;
 pub use self::fault::{FormatFault, ProofFault};
 pub use self::order::{OrderProof, VerifiedOrder};
 pub use self::receipt::{ReceiptProof, VerifiedReceipt};
+pub use self::verifier::ReceiptVerifier;

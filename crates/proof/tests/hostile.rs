@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use quorate_crypto::{Digest, Scheme, SecretKey, sha256};
-use quorate_proof::{EpochInfo, FormatFault, OrderProof, ProofFault, ReceiptProof, merkle};
+use quorate_proof::{EpochInfo, FormatFault, OrderProof, ProofFault, ReceiptProof, ReceiptVerifier, merkle};
 use quorate_types::execution::{Execution, ExecutionCertificate, ExecutionVote};
 use quorate_types::ids::{BlockTime, ClusterId, Epoch, OperationId, Sequence, ValidatorIndex, View};
 use quorate_types::message::Segment;
@@ -214,6 +214,28 @@ fn the_fault_says_what_does_not_fit() {
     newer[15] = 9;
     assert_eq!(ReceiptProof::from_file(&newer), Err(FormatFault::Version { found: 9, known: 1 }.into()));
     assert!(matches!(ReceiptProof::from_file(b"PK"), Err(ProofFault::Format(FormatFault::Magic { .. }))));
+}
+
+#[test]
+fn a_verifier_that_has_seen_a_certificate_still_refuses_every_changed_byte() {
+    let epoch = epoch_of(b"genesis");
+    let proofs = [proof(&epoch, 9, (3, 6), &[0, 2, 3]), proof(&epoch, 9, (4, 6), &[0, 2, 3])];
+    let mut verifier = ReceiptVerifier::new(epoch.clone());
+    for proof in &proofs {
+        assert_eq!(verifier.verify(proof), proof.verify(&epoch));
+    }
+    let file = proofs[1].to_file();
+    for at in 0..file.len() {
+        let mut changed = file.clone();
+        changed[at] ^= 1;
+        let judged = ReceiptProof::from_file(&changed).and_then(|proof| verifier.verify(&proof));
+        assert!(judged.is_err(), "byte {at}");
+    }
+    // More sequences than it remembers change no verdict.
+    for sequence in 10..40 {
+        let proof = proof(&epoch, sequence, (0, 2), &[0, 1, 2]);
+        assert!(verifier.verify(&proof).is_ok() && verifier.verify(&proof).is_ok());
+    }
 }
 
 #[test]

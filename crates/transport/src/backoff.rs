@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-/// The waits of one link.
+/// The waits of one link or call.
 #[derive(Clone, Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     base: Duration,
     cap: Duration,
     next: Duration,
@@ -13,12 +13,13 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     /// Waits of about `base`, then about twice as long each time, never above `cap`.
-    pub(crate) const fn new(base: Duration, cap: Duration) -> Self {
+    #[must_use]
+    pub const fn new(base: Duration, cap: Duration) -> Self {
         Self { base, cap, next: base }
     }
 
     /// The next wait: between half and all of what the doubling says, as `dice` falls.
-    pub(crate) fn delay(&mut self, dice: u64) -> Duration {
+    pub fn delay(&mut self, dice: u64) -> Duration {
         let whole = self.next.min(self.cap);
         self.next = whole.saturating_mul(2).min(self.cap);
         let half = whole / 2;
@@ -27,13 +28,14 @@ impl Backoff {
     }
 
     /// Starts over, after an attempt that led to something.
-    pub(crate) const fn reset(&mut self) {
+    pub const fn reset(&mut self) {
         self.next = self.base;
     }
 }
 
 /// A random number; a constant one if the system has none to give, which only costs the jitter.
-pub(crate) fn dice() -> u64 {
+#[must_use]
+pub fn dice() -> u64 {
     getrandom::u64().unwrap_or(0)
 }
 

@@ -6,12 +6,12 @@
 //! * [`serve`], [`channel`]: the accepting and the dialling end of connections, over any [`Connector`].
 //! * [`pb`]: the generated code; [`convert`], [`fault`], [`read_token`]: the way between it and the words of
 //!   `quorate-types`, with strict decoding.
-//! * [`limiter`]: token buckets, for peers and for clients.
+//! * [`limiter`], [`backoff`]: token buckets for peers and clients; waits between attempts.
 //!
 //! This crate refuses malformed bytes and wrong keys; it decides nothing. In particular it checks no
 //! signature of a protocol message: that is the door in `quorate_types::verified`.
 
-mod backoff;
+pub mod backoff;
 pub mod channel;
 pub mod connector;
 pub mod convert;

@@ -11,7 +11,7 @@ use quorate_types::ids::OperationId;
 use quorate_types::operation::SignedOperation;
 
 pub use self::message::{decode_frame, encode_frame};
-pub use self::receipt::{proven_receipt, readable_receipt};
+pub use self::receipt::{proven_receipt, readable_receipt, receipt_from_wire};
 pub use self::value::{value_from_wire, value_to_wire};
 use crate::pb::operations::v1 as pb;
 

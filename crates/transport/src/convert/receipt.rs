@@ -1,9 +1,11 @@
 //! Receipts for reading. What convinces is the proof beside them.
 
 use bytes::Bytes;
-use quorate_types::receipt::{Location, Outcome, Receipt, Rejection};
+use quorate_types::ids::Sequence;
+use quorate_types::operation::EntityId;
+use quorate_types::receipt::{EntityVersion, Location, Outcome, Receipt, Rejection, RejectionCode};
 
-use super::wire;
+use super::{FieldFault, operation_id, wire};
 use crate::pb::operations::v1 as pb;
 
 /// A receipt with its proof: the content of a receipt file, or nothing if it can't be proven yet.
@@ -39,6 +41,46 @@ pub fn readable_receipt(receipt: &Receipt) -> pb::Receipt {
     }
 }
 
+/// A receipt as it was sent for reading. Nothing about it is proven.
+///
+/// # Errors
+/// If a field is missing or can't be what it is.
+pub fn receipt_from_wire(receipt: pb::Receipt) -> Result<Receipt, FieldFault> {
+    let (outcome, versions) = match receipt.outcome.ok_or(FieldFault::Missing { field: "outcome" })? {
+        pb::receipt::Outcome::Applied(applied) => {
+            let versions = applied.entities.into_iter().map(|entity| EntityVersion {
+                entity: EntityId { kind: entity.kind, id: entity.id },
+                version: entity.version,
+            });
+            (Outcome::Applied, versions.collect())
+        }
+        pb::receipt::Outcome::Rejected(pb::Rejected { code, at, message }) => {
+            let known = RejectionCode::ALL.iter().find(|known| known.name() == code);
+            let code = *known.ok_or(FieldFault::Rule { field: "code", rule: "is not known to this program" })?;
+            (Outcome::Rejected(Rejection::new(code, location(&at)?, message)), Vec::new())
+        }
+    };
+    let concurrent_with = receipt.concurrent_with.iter().map(|id| operation_id("concurrent_with", id));
+    Ok(Receipt {
+        operation: operation_id("operation", &receipt.operation)?,
+        sequence: Sequence(receipt.sequence),
+        index: receipt.index,
+        outcome,
+        versions,
+        concurrent_with: concurrent_with.collect::<Result<_, _>>()?,
+    })
+}
+
+fn location(at: &str) -> Result<Location, FieldFault> {
+    let index = |list: &str| at.strip_prefix(list)?.strip_suffix(']')?.parse().ok();
+    match (at, index("guards["), index("mutations[")) {
+        ("", ..) => Ok(Location::Operation),
+        (_, Some(index), _) => Ok(Location::Guard(index)),
+        (_, _, Some(index)) => Ok(Location::Mutation(index)),
+        _ => Err(FieldFault::Rule { field: "at", rule: "names no part of an operation" }),
+    }
+}
+
 fn place(at: Location) -> String {
     match at {
         Location::Operation => String::new(),
@@ -50,8 +92,7 @@ fn place(at: Location) -> String {
 #[cfg(test)]
 mod tests {
     use quorate_crypto::Digest;
-    use quorate_types::ids::{OperationId, Sequence};
-    use quorate_types::receipt::RejectionCode;
+    use quorate_types::ids::OperationId;
 
     use super::*;
 
@@ -70,5 +111,31 @@ mod tests {
         let rejected = pb::Rejected { code: "GUARD_FAILED".into(), at: "guards[2]".into(), message: "it moved".into() };
         assert_eq!(readable.outcome, Some(pb::receipt::Outcome::Rejected(rejected)));
         assert_eq!(readable.concurrent_with, [Bytes::from_static(&[2; 32])]);
+        assert_eq!(receipt_from_wire(readable), Ok(receipt));
+    }
+
+    #[test]
+    fn an_applied_receipt_survives_the_wire_and_a_broken_one_is_refused() {
+        let receipt = Receipt {
+            operation: OperationId(Digest::new([1; 32])),
+            sequence: Sequence(4),
+            index: 5,
+            outcome: Outcome::Applied,
+            versions: vec![EntityVersion { entity: EntityId::new("package", "zlib"), version: 3 }],
+            concurrent_with: vec![],
+        };
+        let readable = readable_receipt(&receipt);
+        assert_eq!(receipt_from_wire(readable.clone()), Ok(receipt));
+        assert!(receipt_from_wire(pb::Receipt { outcome: None, ..readable.clone() }).is_err());
+        let at = |at: &str| {
+            pb::receipt::Outcome::Rejected(pb::Rejected {
+                code: "OVERFLOW".into(),
+                at: at.into(),
+                message: String::new(),
+            })
+        };
+        for bad in ["guards[", "guards[x]", "guards[1]]", "mutation[1]", "mutations[-1]"] {
+            assert!(receipt_from_wire(pb::Receipt { outcome: Some(at(bad)), ..readable.clone() }).is_err(), "{bad}");
+        }
     }
 }

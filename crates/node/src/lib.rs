@@ -8,9 +8,19 @@
 //!
 //! Generic over the store and the connector; no rule about votes is here.
 
+pub mod clock;
 pub mod config;
+mod error;
 pub mod guard_file;
+pub mod hub;
 pub mod keys;
 pub mod metrics;
 pub mod quorum_watch;
+mod supervise;
 pub mod telemetry;
+
+/// The authority that signs the certificates for clients, for whoever makes a cluster.
+pub use quorate_transport::tls;
+pub mod verifier;
+
+pub use self::error::NodeError;

@@ -72,7 +72,8 @@ async fn a_wrong_network_key_is_refused_on_both_sides_and_the_log_names_the_key_
     let accepted =
         format!("connection refused: the other end shows the network key {shown}, expected is {expected} (v1)");
     assert!(log.contains(&accepted), "{log}");
-    assert!(log.contains("link down") && !a.links.views()[0].lanes[0].is_receiving);
+    assert!(log.contains("link down: the other end refused our network key"), "{log}");
+    assert!(!a.links.views()[0].lanes[0].is_receiving);
     a.stop().await;
     b.stop().await;
 }
@@ -102,7 +103,11 @@ async fn another_cluster_is_refused_on_both_sides_and_the_log_names_both() {
         let problem = wait_for(&end.links, told).await;
         assert!(problem.contains(&ours) && problem.contains(&theirs), "{problem}");
     }
-    assert!(log.text().contains("link refused: the other end is of cluster"), "{}", log.text());
+    let log = log.text();
+    for (found, expected) in [(&ours, &theirs), (&theirs, &ours)] {
+        let line = format!("link down: the other end is of cluster {found}, this validator of {expected}");
+        assert!(log.contains(&line), "{log}");
+    }
     a.stop().await;
     b.stop().await;
 }

@@ -1,7 +1,8 @@
 //! Validators that consist of nothing but their links.
 
+use std::cell::RefCell;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
@@ -13,7 +14,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
-use tracing::subscriber::DefaultGuard;
 
 use crate::links::{Inboxes, Incoming, LinkConfig, LinkLimits, LinkTiming, PeerLinks, PeerView};
 use crate::pb::peer::v1::peer_client::PeerClient;
@@ -167,31 +167,33 @@ pub(super) async fn raw_client(index: u8, address: &str) -> PeerClient<Channel> 
     PeerClient::new(channel)
 }
 
-/// The log of this thread, on which a test's runtime runs everything.
-pub(super) struct Log {
-    text: Arc<Mutex<Vec<u8>>>,
-    _guard: DefaultGuard,
+thread_local! {
+    static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
+
+/// The log of this thread, on which a test's runtime runs everything. One subscriber for the whole program:
+/// with one per test, a line that another test's thread meets first may be lost.
+pub(super) struct Log;
 
 impl Log {
     pub(super) fn capture() -> Self {
-        let text = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&text);
-        let subscriber =
-            tracing_subscriber::fmt().with_ansi(false).with_writer(move || Sink(Arc::clone(&sink))).finish();
-        Self { text, _guard: tracing::subscriber::set_default(subscriber) }
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(|| Sink).finish();
+        // An error means that another test was first.
+        let _ = tracing::subscriber::set_global_default(subscriber);
+        WRITTEN.take();
+        Self
     }
 
     pub(super) fn text(&self) -> String {
-        String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
+        WRITTEN.with_borrow(|written| String::from_utf8(written.clone()).unwrap())
     }
 }
 
-struct Sink(Arc<Mutex<Vec<u8>>>);
+struct Sink;
 
 impl io::Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        WRITTEN.with_borrow_mut(|written| written.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 

@@ -1,0 +1,129 @@
+//! What can come out of a call instead of what was asked for.
+
+use quorate_proof::{ProofFault, VerifiedReceipt};
+use quorate_transport::convert::FieldFault;
+use quorate_transport::fault::{ApiFault, Reason};
+use quorate_types::ids::OperationId;
+use quorate_types::receipt::{Outcome, Rejection};
+use tonic::Status;
+
+/// An operation that was ordered and rejected: final, and proven.
+#[derive(Debug, thiserror::Error)]
+#[error("the operation was rejected at sequence {}: {}", receipt.receipt().sequence, rejection.message)]
+pub struct Rejected {
+    /// The receipt that proves it.
+    pub receipt: Box<VerifiedReceipt>,
+    /// Why.
+    pub rejection: Rejection,
+}
+
+impl Rejected {
+    /// Splits a verified receipt by its outcome.
+    ///
+    /// # Errors
+    /// If the operation was rejected.
+    pub fn unless_applied(receipt: VerifiedReceipt) -> Result<VerifiedReceipt, Self> {
+        match &receipt.receipt().outcome {
+            Outcome::Applied => Ok(receipt),
+            Outcome::Rejected(rejection) => {
+                let rejection = rejection.clone();
+                Err(Self { receipt: Box::new(receipt), rejection })
+            }
+        }
+    }
+}
+
+/// Why a call gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientFault {
+    /// A validator said why.
+    #[error(transparent)]
+    Api(#[from] ApiFault),
+    /// No validator gave an answer in time. An operation may still execute: submitting the same one again is
+    /// safe, and tells.
+    #[error("no answer from any of {endpoints} validators within {seconds} s; the last said: {last}")]
+    NoAnswer {
+        /// How many were tried.
+        endpoints: usize,
+        /// For how long.
+        seconds: u64,
+        /// The last failure.
+        last: String,
+    },
+    /// A validator answered with what doesn't hold. It is faulty, or speaks for another cluster.
+    #[error("validator at {endpoint} answered with a proof that doesn't hold: {fault}")]
+    Proof {
+        /// Which.
+        endpoint: String,
+        /// What doesn't hold.
+        fault: ProofFault,
+    },
+    /// A validator answered with the receipt of another operation.
+    #[error("validator at {endpoint} answered for operation {found} instead of {asked}")]
+    OtherOperation {
+        /// Which.
+        endpoint: String,
+        /// What was asked for.
+        asked: OperationId,
+        /// What it answered for.
+        found: OperationId,
+    },
+    /// A validator answered with what can't be read.
+    #[error("validator at {endpoint} answered with what can't be read: {fault}")]
+    Answer {
+        /// Which.
+        endpoint: String,
+        /// What is wrong.
+        fault: FieldFault,
+    },
+    /// A validator's status that isn't one of ours.
+    #[error("validator at {endpoint}: {}: {}", status.code(), status.message())]
+    Transport {
+        /// Which.
+        endpoint: String,
+        /// What gRPC says.
+        status: Box<Status>,
+    },
+    /// A stream of answers ended.
+    #[error("the stream to {endpoint} ended")]
+    StreamEnded {
+        /// Which.
+        endpoint: String,
+    },
+    /// An address can't be one.
+    #[error(transparent)]
+    Address(#[from] quorate_transport::channel::ChannelFault),
+}
+
+impl ClientFault {
+    pub(crate) fn of_status(endpoint: &str, status: Status) -> Self {
+        match ApiFault::of_status(&status) {
+            Some(fault) => Self::Api(fault),
+            None => Self::Transport { endpoint: endpoint.to_owned(), status: Box::new(status) },
+        }
+    }
+
+    /// Whether trying again, elsewhere or later, may help. A lying validator is a reason to ask another.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        match self {
+            Self::Api(fault) => fault.reason.is_passing(),
+            Self::Address(_) => false,
+            Self::NoAnswer { .. }
+            | Self::Proof { .. }
+            | Self::OtherOperation { .. }
+            | Self::Answer { .. }
+            | Self::Transport { .. }
+            | Self::StreamEnded { .. } => true,
+        }
+    }
+
+    /// The reason, if a validator gave one.
+    #[must_use]
+    pub const fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Api(fault) => Some(fault.reason),
+            _ => None,
+        }
+    }
+}

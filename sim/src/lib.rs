@@ -1,0 +1,3 @@
+//! The simulators of Quorate: the abstract model of its protocol.
+
+pub mod model;

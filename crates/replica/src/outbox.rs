@@ -135,7 +135,8 @@ pub enum Notice {
     Certified(Arc<ExecutionCertificate>),
     /// The stable checkpoint moved.
     Stable(Sequence),
-    /// Two signed messages contradict each other: both are kept here, logged and counted by the shell.
+    /// Two signed messages contradict each other, for the first time at this place: both are among the
+    /// records; the shell logs and counts.
     Contradiction(Box<Contradiction>),
     /// Whether this validator signs changed.
     Standing(Standing),

@@ -19,6 +19,7 @@
 //! | `Protocol` | `own-new-view`, `own-bundle` ‖ epoch | the newest that this validator signed |
 //! | `Votes` | 0 ‖ epoch, sequence, view, phase, validator | own vote, or another's that was seen first |
 //! | `Votes` | 1 ‖ epoch, sequence | own execution vote |
+//! | `Votes` | 2 ‖ offender, digest | both messages of a contradiction |
 //! | `Proposals` | 0 ‖ digest | proposal |
 //! | `Proposals` | 1 ‖ sequence | digest of the proposal delivered there |
 //! | `Certificates` | 0 ‖ epoch | highest prepared certificate |
@@ -36,10 +37,11 @@ mod ranges;
 mod slot;
 mod values;
 
-use quorate_crypto::Digest;
+use quorate_crypto::{Digest, sha256};
 use quorate_storage::Family;
 use quorate_types::bundle::{Bundle, BundleHeader};
 use quorate_types::codec::Canonical;
+use quorate_types::contradiction::Contradiction;
 use quorate_types::execution::{ExecutionCertificate, ExecutionVote};
 use quorate_types::ids::{BundleNumber, Epoch, OperationId, Sequence, ValidatorIndex, View};
 use quorate_types::proposal::Proposal;
@@ -49,8 +51,8 @@ use quorate_types::view_change::{Complaint, NewView, ViewChangeMessage};
 use quorate_types::vote::{Certificate, Phase, Vote};
 
 pub use self::ranges::{
-    bundles_above, commits_from, executions_from, highest_bundle, highest_commit, highest_committed, highest_new_view,
-    highest_view_change, own_execution_votes_above, receipts_at, votes_above,
+    bundles_above, commits_from, contradictions, executions_from, highest_bundle, highest_commit, highest_committed,
+    highest_new_view, highest_view_change, own_execution_votes_above, receipts_at, votes_above,
 };
 pub use self::slot::{Record, RecordError, Slot};
 pub use self::values::{Delivered, ExecutedMark, Judged, Place, ViewState};
@@ -60,6 +62,7 @@ pub const RECORD_VERSION: u8 = 1;
 
 const VOTES: u8 = 0;
 const EXECUTION_VOTES: u8 = 1;
+const CONTRADICTIONS: u8 = 2;
 const BY_DIGEST: u8 = 0;
 const BY_SEQUENCE: u8 = 1;
 const PREPARED: u8 = 0;
@@ -164,6 +167,12 @@ pub fn vote_at(
 #[must_use]
 pub fn own_execution_vote(epoch: Epoch, sequence: Sequence) -> Slot<Signed<ExecutionVote>> {
     Slot::new(Family::Votes, key(&[EXECUTION_VOTES], &[&epoch, &sequence]))
+}
+
+/// Both messages of a contradiction, by the digest of the two.
+#[must_use]
+pub fn contradiction(pair: &Contradiction) -> Slot<Contradiction> {
+    Slot::new(Family::Votes, key(&[CONTRADICTIONS], &[&pair.offender(), &sha256(&[&pair.to_bytes()])]))
 }
 
 /// A proposal by digest.

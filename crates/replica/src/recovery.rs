@@ -1,5 +1,6 @@
 //! From records to a running replica (protocol §7.1–§7.5).
 
+use quorate_accountability::Ledger;
 use quorate_consensus::{Config, Core, Link, Now, Recovered};
 use quorate_crypto::{Digest, SecretKey};
 use quorate_dag::{LaneLimits, Lanes, LanesConfig, Point};
@@ -149,6 +150,10 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
     for vote in records::own_execution_votes_above(store, epoch, stable)? {
         executions.on_vote(vote);
     }
+    let mut ledger = Ledger::default();
+    for pair in records::contradictions(store)? {
+        ledger.note(&pair);
+    }
     let needed = context.quorum().quorum().saturating_sub(1);
     let quarantine = quarantine.or(lane_fault.then_some(Quarantine::LostOwnBundles));
     let standing = quarantine.map_or(Standing::Asking { heard: Default::default(), needed }, Standing::Quarantined);
@@ -161,6 +166,7 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
         awaiting: Default::default(),
         context,
         me,
+        ledger,
         lanes,
         executions,
         standing,

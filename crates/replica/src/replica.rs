@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use quorate_accountability::{Ledger, Noted};
 use quorate_consensus::{Core, CoreNotice, Effect, Input, LaneWaits, Link, Now, Own};
 use quorate_crypto::Digest;
 use quorate_dag::{Admission, Check, Lanes};
@@ -40,6 +41,7 @@ pub struct Replica {
     pub(crate) guard: SigningGuard,
     pub(crate) executions: Executions,
     pub(crate) fetching: Fetching,
+    pub(crate) ledger: Ledger,
     pub(crate) standing: Standing,
     /// Payloads that wait for bundles, by proposal.
     pub(crate) awaiting: BTreeMap<Digest, Proposal>,
@@ -394,7 +396,10 @@ impl Replica {
         if pair.offender() == self.me {
             self.quarantine(Quarantine::KeyUsedElsewhere { what: pair.kind() }, out);
         }
-        out.notices.push(Notice::Contradiction(Box::new(pair)));
+        if self.ledger.note(&pair) == Noted::New {
+            records::contradiction(&pair).put(&mut out.records, &pair);
+            out.notices.push(Notice::Contradiction(Box::new(pair)));
+        }
     }
 
     pub(crate) fn quarantine(&mut self, reason: Quarantine, out: &mut Outbox) {

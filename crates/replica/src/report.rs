@@ -43,6 +43,8 @@ pub struct Report {
     pub execution_votes: usize,
     /// The sizes of the core's buffers.
     pub held: Held,
+    /// How many contradictions of each validator were seen, by index.
+    pub contradictions: Vec<u64>,
     /// What each validator last reported, by index; this one's place is `None`.
     pub peers: Vec<Option<PeerReport>>,
 }
@@ -87,6 +89,7 @@ impl Replica {
             awaiting_bundles: self.awaiting.len(),
             execution_votes: self.executions.held(),
             held: core.held(),
+            contradictions: self.context.set.indices().map(|validator| self.ledger.seen(validator)).collect(),
             peers: self.context.set.indices().map(peer).collect(),
         }
     }

@@ -7,6 +7,7 @@ use quorate_dag::Point;
 use quorate_storage::{Family, Store};
 use quorate_types::bundle::Bundle;
 use quorate_types::codec::Canonical;
+use quorate_types::contradiction::Contradiction;
 use quorate_types::execution::{ExecutionCertificate, ExecutionVote};
 use quorate_types::ids::{BundleNumber, Epoch, Sequence, ValidatorIndex};
 use quorate_types::receipt::Receipt;
@@ -15,10 +16,20 @@ use quorate_types::view_change::{NewView, ViewChangeMessage};
 use quorate_types::vote::{Certificate, Vote};
 
 use super::slot::{RecordError, open};
-use super::{BY_SEQUENCE, COMMITS, EXECUTION_VOTES, EXECUTIONS, NEW_VIEW, VIEW_CHANGE, VOTES, key};
+use super::{BY_SEQUENCE, COMMITS, CONTRADICTIONS, EXECUTION_VOTES, EXECUTIONS, NEW_VIEW, VIEW_CHANGE, VOTES, key};
 
 /// Entries read from the store at a time.
 const PAGE: usize = 256;
+
+/// All contradictions kept.
+///
+/// # Errors
+/// As [`super::Slot::read`].
+pub fn contradictions<S: Store>(store: &S) -> Result<Vec<Contradiction>, RecordError> {
+    let mut found = Vec::new();
+    walk(store, Family::Votes, vec![CONTRADICTIONS], &after(vec![CONTRADICTIONS]), |pair| found.push(pair))?;
+    Ok(found)
+}
 
 /// The execution certificates from a sequence on, ascending, at most `limit`.
 ///

@@ -3,7 +3,7 @@
 use quorate_crypto::Digest;
 use quorate_types::ids::{Sequence, View};
 use quorate_types::message::{Request, Segment};
-use quorate_types::proposal::{PrePrepare, Proposal};
+use quorate_types::proposal::{Payload, PrePrepare, Proposal};
 use quorate_types::vote::{Certificate, Claim, Phase, Vote};
 
 use crate::chain::Gap;
@@ -350,6 +350,14 @@ impl Core {
         }
         let tip = self.tip().sequence;
         self.certificates.goals = self.certificates.goals.split_off(&tip.next());
+    }
+
+    /// The payloads of the next proposals that are known committed and not delivered yet, in order.
+    #[must_use]
+    pub fn committed_payloads(&self, limit: usize) -> Vec<Payload> {
+        let path = self.certificates.goals.values().rev().find_map(|goal| self.chain.path(goal.claim.digest).ok());
+        let held = |digest: &Digest| self.chain.proposal(digest).map(|proposal| proposal.payload.clone());
+        path.unwrap_or_default().iter().take(limit).filter_map(held).collect()
     }
 
     fn deliver_next(&mut self, now: Now, digest: Digest, view: View, out: &mut Vec<Effect>) -> bool {

@@ -28,6 +28,9 @@ use crate::standing::{Quarantine, Standing};
 
 /// Bundles made of the pool in one turn at most: a turn stays short, the rest waits for the next.
 const BUNDLES_PER_TURN: usize = 8;
+/// Committed proposals whose bundles are asked for ahead: with `max_proposal_bytes`, the memory that catching
+/// up takes.
+const PREFETCHED_PROPOSALS: usize = 16;
 /// Own execution votes re-sent with one status.
 const RESENT_EXECUTIONS: usize = 32;
 
@@ -116,6 +119,17 @@ impl Replica {
             Message::Request(_) => return,
         };
         self.drive(now, input, out);
+    }
+
+    /// Catching up: asks at once for the bundles of the next committed proposals, not for one proposal's after
+    /// the other. They are certified, so nothing is fetched on one validator's word alone.
+    fn prefetch(&mut self, now: Now, out: &mut Outbox) {
+        let payloads = self.core.committed_payloads(PREFETCHED_PROPOSALS);
+        if !payloads.is_empty() {
+            for want in self.lanes.prefetch(&payloads) {
+                self.fetching.want(now, want, self.core.primary(), out);
+            }
+        }
     }
 
     /// protocol §7.6: a vote of the own key, in a slot in which these records have none, was made elsewhere.
@@ -414,6 +428,7 @@ impl Replica {
     /// The end of a turn: what gathered goes out (architecture §5), timers are judged, status is sent.
     fn on_turn(&mut self, now: Now, out: &mut Outbox) {
         self.begin_signing_if_heard(now, out);
+        self.prefetch(now, out);
         self.make_bundles(now, out);
         let demand = self.lanes.waiting(self.core.view_tip()).unwrap_or_default();
         let waits = |w: quorate_dag::Waiting| LaneWaits { lane: w.tip.lane, number: w.tip.number, bytes: w.bytes };

@@ -28,7 +28,9 @@ pub enum NodeError {
     #[error(transparent)]
     Key(#[from] KeyFileError),
     /// A key is no validator's of the genesis.
-    #[error("the {what} key {key} is no validator's in the genesis; is this the right genesis file, and the right key?")]
+    #[error(
+        "the {what} key {key} is no validator's in the genesis; is this the right genesis file, and the right key?"
+    )]
     NotAValidator {
         /// Which key.
         what: &'static str,

@@ -20,8 +20,8 @@ use quorate_types::receipt::Judgement;
 use tokio::sync::watch;
 
 pub use self::sequenced::Sequenced;
-pub use self::waiting::{Crowded, Outcome, Registration, Wants};
 use self::waiting::Waiting;
+pub use self::waiting::{Crowded, Outcome, Registration, Wants};
 
 /// Bytes of recent sequences kept, operations and receipts together.
 const RECENT_BYTES: usize = 128 << 20;

@@ -10,11 +10,15 @@
 
 pub mod clock;
 pub mod config;
+mod driver;
 mod error;
+mod executor;
 pub mod guard_file;
 pub mod hub;
 pub mod keys;
+mod ledger;
 pub mod metrics;
+mod persist;
 pub mod quorum_watch;
 mod supervise;
 pub mod telemetry;
@@ -23,4 +27,5 @@ pub mod telemetry;
 pub use quorate_transport::tls;
 pub mod verifier;
 
+pub use self::driver::Mode;
 pub use self::error::NodeError;

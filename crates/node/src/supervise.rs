@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error};
+use tracing::debug;
 
 use crate::error::NodeError;
 
@@ -70,30 +70,28 @@ impl Supervisor {
     /// The first error of any part.
     pub(crate) async fn run(mut self, close: impl FnOnce()) -> Result<(), NodeError> {
         let stopping = self.stopping.clone();
-        let mut first = tokio::select! {
+        let mut cause = tokio::select! {
             () = stopping.cancelled() => Ok(()),
             end = self.next() => match end {
                 (task, Ok(())) if !stopping.is_cancelled() => Err(NodeError::Ended { task }),
                 (_, result) => result,
             },
         };
-        if let Err(error) = &first {
-            error!(%error, "the node stops");
-        }
         self.stopping.cancel();
         close();
         while !self.running.is_empty() {
             let Ok((task, result)) = tokio::time::timeout(PATIENCE, self.next()).await else {
                 let (task, seconds) = (self.running[0], PATIENCE.as_secs());
-                return first.and(Err(NodeError::Stuck { task, seconds }));
+                return cause.and(Err(NodeError::Stuck { task, seconds }));
             };
             debug!(task, "ended");
-            if let Err(error) = &result {
-                error!(task, %error, "failed while the node stopped");
-            }
-            first = first.and(result);
+            // A part that ends because another failed may be heard first.
+            cause = match (cause, result) {
+                (Ok(()) | Err(NodeError::Ended { .. }), Err(error)) => Err(error),
+                (cause, _) => cause,
+            };
         }
-        first
+        cause
     }
 
     async fn next(&mut self) -> End {
@@ -135,7 +133,10 @@ mod tests {
         supervisor.task("steady", until(stopping));
         supervisor.task("shaky", async { panic!("out of luck") });
         let error = supervisor.run(|| {}).await.unwrap_err();
-        assert!(matches!(&error, NodeError::Panicked { task: "shaky", message } if message == "out of luck"), "{error}");
+        assert!(
+            matches!(&error, NodeError::Panicked { task: "shaky", message } if message == "out of luck"),
+            "{error}"
+        );
     }
 
     #[tokio::test]

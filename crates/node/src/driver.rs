@@ -1,0 +1,172 @@
+//! The event loop: one turn after the other (docs/decisions/0006).
+//!
+//! A turn drains the inbox into the replica, ends with [`Event::Turn`], saves, and then, in this order and
+//! only then, sends what depended on the save and hands out what is to be executed. Nothing else in the
+//! node calls the replica. The loop waits for its inbox and its deadline only; whatever else takes time is
+//! another thread's work.
+
+mod inbox;
+mod observer;
+mod status;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use quorate_replica::{Event, ExecutionJob, Notice, Now, Outbox, Outgoing, Recipient, Replica, Standing};
+use quorate_storage::Store;
+use quorate_transport::convert::encode_frame;
+use quorate_transport::links::{Lane, PeerLinks};
+use quorate_types::message::Message;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::inbox::{Inbox, Inputs, inbox};
+pub(crate) use self::observer::Observer;
+pub use self::status::Mode;
+pub(crate) use self::status::{Judge, NodeStatus};
+use crate::clock::Clock;
+use crate::error::NodeError;
+use crate::executor::Work;
+use crate::hub::Hub;
+use crate::persist::Persist;
+
+/// Everything that the loop owns or speaks to.
+#[derive(Debug)]
+pub(crate) struct Driver<S> {
+    pub(crate) replica: Replica,
+    pub(crate) clock: Clock,
+    pub(crate) inbox: Inbox,
+    pub(crate) persist: Persist<S>,
+    pub(crate) links: Arc<PeerLinks>,
+    pub(crate) work: WorkQueue,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) observer: Observer,
+    pub(crate) judge: Judge,
+    pub(crate) stopping: CancellationToken,
+}
+
+/// Delivered sequences on their way to the execution thread. It never makes the loop wait; what the thread
+/// has no room for waits here, and the protocol's window bounds it (protocol §6.1).
+#[derive(Debug)]
+pub(crate) struct WorkQueue {
+    to_thread: mpsc::Sender<Work>,
+    waiting: VecDeque<Work>,
+}
+
+impl WorkQueue {
+    pub(crate) const fn new(to_thread: mpsc::Sender<Work>) -> Self {
+        Self { to_thread, waiting: VecDeque::new() }
+    }
+
+    fn push(&mut self, work: Work) {
+        self.waiting.push_back(work);
+    }
+
+    /// Gives the thread as much as it has room for.
+    fn flush(&mut self) {
+        while let Some(work) = self.waiting.pop_front() {
+            if let Err(error) = self.to_thread.try_send(work) {
+                self.waiting.push_front(error.into_inner());
+                return;
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.waiting.len() + self.to_thread.max_capacity().saturating_sub(self.to_thread.capacity())
+    }
+}
+
+impl<S: Store> Driver<S> {
+    /// Turns until the node stops or a save fails.
+    ///
+    /// # Errors
+    /// If a save fails: nothing left that depended on it.
+    pub(crate) async fn run(mut self) -> Result<(), NodeError> {
+        self.observer.on_start(&self.replica);
+        loop {
+            let deadline = self.clock.instant(self.replica.deadline_ms());
+            let events = tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => break,
+                events = self.inbox.next(deadline) => events,
+            };
+            self.turn(events)?;
+        }
+        self.persist.flush()
+    }
+
+    fn turn(&mut self, events: Vec<Event>) -> Result<(), NodeError> {
+        let now = self.clock.now();
+        let mut out = Outbox::default();
+        for event in events {
+            if let Event::Message { from, message } = &event {
+                self.observer.on_message(now, *from, message);
+                self.judge.on_message(now, *from, message);
+            }
+            self.replica.step(now, event, &mut out);
+        }
+        self.replica.step(now, Event::Turn, &mut out);
+        self.carry_out(now, out)
+    }
+
+    /// The order of these lines is the rule that matters most: save, then send (protocol §7.1).
+    fn carry_out(&mut self, now: Now, mut out: Outbox) -> Result<(), NodeError> {
+        self.observer.on_turn(now, &out);
+        self.send(std::mem::take(&mut out.now));
+        self.persist.save(&mut out, !self.replica.standing().is_quarantined())?;
+        self.send(out.after);
+        self.execute(out.execute);
+        self.tell(now, out.notices);
+        self.report(now);
+        Ok(())
+    }
+
+    fn send(&self, messages: Vec<Outgoing>) {
+        for Outgoing { to, message } in messages {
+            let lane = lane_of(&message);
+            let frame = encode_frame(&message);
+            match to {
+                Recipient::All => self.links.broadcast(lane, &frame),
+                // A full queue leaves it out and counts it; the protocol sends again what matters.
+                Recipient::One(peer) => drop(self.links.send(peer, lane, frame)),
+            }
+        }
+    }
+
+    fn execute(&mut self, jobs: Vec<ExecutionJob>) {
+        for job in jobs {
+            self.work.push(Work::Execute(Box::new(job)));
+        }
+        self.work.flush();
+    }
+
+    fn tell(&mut self, now: Now, notices: Vec<Notice>) {
+        for notice in notices {
+            self.observer.on_notice(now, &notice);
+            match notice {
+                Notice::Intake(operation, intake) => self.hub.on_intake(&operation, intake),
+                Notice::Certified(certificate) => self.hub.on_certified(certificate),
+                Notice::Standing(Standing::Signing) => {
+                    let certified = self.replica.report().certified;
+                    self.work.push(Work::Repeat(certified));
+                }
+                _ => {}
+            }
+        }
+        self.work.flush();
+    }
+
+    fn report(&mut self, now: Now) {
+        let report = self.replica.report();
+        self.hub.on_certified_up_to(report.certified);
+        let change = self.judge.judge(now, report, self.work.len());
+        if let Some(status) = change {
+            self.observer.on_mode(&status);
+        }
+    }
+}
+
+pub(crate) fn lane_of(message: &Message) -> Lane {
+    if message.is_bulk() { Lane::Bulk } else { Lane::Control }
+}

@@ -1,0 +1,183 @@
+//! What happens, as log lines that a person can follow and as numbers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use quorate_replica::{Cause, CoreNotice, Notice, Now, Outbox, Replica, Standing};
+use quorate_types::ids::{Sequence, ValidatorIndex};
+use quorate_types::message::Message;
+use tracing::{debug, error, info, warn};
+
+use super::{Mode, NodeStatus};
+use crate::metrics::{Counter, Metrics};
+
+/// Proposals whose first sight is remembered until they are delivered.
+const PROPOSALS: usize = 4_096;
+
+/// Turns what the driver sees into log lines and metrics.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    metrics: Arc<Metrics>,
+    names: Vec<String>,
+    /// Pairs of messages that contradict each other, by offender.
+    contradictions: Arc<[Counter]>,
+    first_seen_ms: BTreeMap<Sequence, u64>,
+    counts: Counts,
+}
+
+/// What was handled since the last synced batch.
+#[derive(Debug, Default)]
+struct Counts {
+    votes: u64,
+    bundles: u64,
+    operations: u64,
+}
+
+impl Observer {
+    pub(crate) fn new(metrics: Arc<Metrics>, names: Vec<String>) -> Self {
+        let contradictions = names.iter().map(|_| Counter::default()).collect();
+        Self { metrics, names, contradictions, first_seen_ms: BTreeMap::new(), counts: Counts::default() }
+    }
+
+    /// Pairs of messages that contradict each other, by offender.
+    pub(crate) fn contradictions(&self) -> Arc<[Counter]> {
+        Arc::clone(&self.contradictions)
+    }
+
+    pub(crate) fn on_start(&self, replica: &Replica) {
+        let report = replica.report();
+        info!(
+            view = report.view.0,
+            committed = report.committed.0,
+            executed = report.executed.0,
+            stable = report.stable.0,
+            standing = %report.standing,
+            "the replica continues from its records"
+        );
+        if let Standing::Quarantined(_) = report.standing {
+            error!(standing = %report.standing, "this validator signs nothing");
+        }
+    }
+
+    pub(crate) fn on_message(&mut self, now: Now, from: ValidatorIndex, message: &Message) {
+        debug!(from = self.name(from), kind = message.kind(), "received");
+        self.count(now, message);
+    }
+
+    fn count(&mut self, now: Now, message: &Message) {
+        match message {
+            Message::Vote(_) | Message::ExecutionVote(_) => self.counts.votes += 1,
+            Message::PrePrepare(pre_prepare) => {
+                self.counts.votes += 1;
+                self.first_seen_ms.entry(pre_prepare.proposal.sequence).or_insert(now.monotonic_ms);
+                if self.first_seen_ms.len() > PROPOSALS {
+                    self.first_seen_ms.pop_first();
+                }
+            }
+            Message::Bundle(bundle) => {
+                self.counts.bundles += 1;
+                self.counts.operations += bundle.operations.len() as u64;
+            }
+            _ => {}
+        }
+    }
+
+    /// Before a turn is saved.
+    pub(crate) fn on_turn(&mut self, now: Now, out: &Outbox) {
+        self.metrics.turns.add(1);
+        for outgoing in &out.after {
+            self.count(now, &outgoing.message);
+        }
+        if !out.after.is_empty() || !out.execute.is_empty() {
+            let Counts { votes, bundles, operations } = std::mem::take(&mut self.counts);
+            self.metrics.votes_per_sync.observe(votes);
+            self.metrics.bundles_per_sync.observe(bundles);
+            self.metrics.operations_per_sync.observe(operations);
+        }
+    }
+
+    pub(crate) fn on_notice(&mut self, now: Now, notice: &Notice) {
+        match notice {
+            Notice::Core(notice) => self.on_core(notice),
+            Notice::Intake(..) => self.metrics.taken_operations.add(1),
+            Notice::Delivered { sequence, digest, view, .. } => {
+                debug!(sequence = sequence.0, proposal = ?digest, view = view.0, "delivered");
+                if let Some(seen) = self.first_seen_ms.remove(sequence) {
+                    self.metrics.commit_ms.observe(now.monotonic_ms.saturating_sub(seen));
+                }
+            }
+            Notice::Certified(certificate) => debug!(sequence = certificate.execution.sequence.0, "certified"),
+            Notice::Stable(sequence) => {
+                self.first_seen_ms = self.first_seen_ms.split_off(sequence);
+                info!(sequence = sequence.0, "stable checkpoint");
+            }
+            Notice::Contradiction(pair) => {
+                let offender = pair.offender();
+                self.metrics.contradictions.add(1);
+                self.contradictions.get(offender.position()).inspect(|counter| counter.add(1));
+                error!(
+                    offender = self.name(offender),
+                    kind = pair.kind(),
+                    "two signed messages contradict each other: malice, or one key at two nodes"
+                );
+                debug!(contradiction = ?pair, "both messages");
+            }
+            Notice::Standing(standing @ Standing::Quarantined(_)) => error!(%standing, "this validator signs nothing"),
+            Notice::Standing(standing) => info!(%standing, "standing"),
+            Notice::Refused(refusal) => {
+                self.metrics.guard_refusals.add(1);
+                error!(%refusal, "the signing guard refused: a fault in this program, please report it");
+            }
+        }
+    }
+
+    fn on_core(&self, notice: &CoreNotice) {
+        match notice {
+            CoreNotice::Complains(view, cause) => {
+                self.metrics.complaints.add(1);
+                warn!(view = view.0, cause = describe(*cause), "complains about the view");
+            }
+            CoreNotice::Leaves { from, to } => warn!(from = from.0, to = to.0, "leaves its view"),
+            CoreNotice::Enters { view, primary, anchor } => {
+                self.metrics.views_entered.add(1);
+                info!(view = view.0, primary = self.name(*primary), anchor = anchor.0, "enters a view");
+            }
+            CoreNotice::SafetyAlarm { sequence, committed, other } => error!(
+                sequence = sequence.0, %committed, %other,
+                "SAFETY ALARM: two proposals are certified at one sequence; more than f validators are faulty. \
+                 This validator has stopped voting. Keep all files of all validators"
+            ),
+            CoreNotice::InvalidCommitted(link) => error!(
+                sequence = link.sequence.0, proposal = %link.digest,
+                "SAFETY ALARM: a committed proposal contradicts the lanes held here. Keep all files of all validators"
+            ),
+        }
+    }
+
+    pub(crate) fn on_mode(&self, status: &NodeStatus) {
+        let NodeStatus { mode, reason, .. } = status;
+        match mode {
+            Mode::Ordering => info!("takes operations and orders them"),
+            Mode::CatchingUp => info!(reason, "catches up"),
+            Mode::ReadOnly => {
+                self.metrics.read_only.add(1);
+                warn!(reason, "read-only: writes are refused, reads go on with their age");
+            }
+            Mode::Following => error!(reason, "follows, executes and serves reads; signs nothing"),
+        }
+    }
+
+    fn name(&self, validator: ValidatorIndex) -> &str {
+        self.names.get(validator.position()).map_or("?", String::as_str)
+    }
+}
+
+const fn describe(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Progress => "something waits and nothing commits",
+        Cause::Fairness => "a lane is passed over while others commit",
+        Cause::Heartbeat => "the primary's status is missing",
+        Cause::SlowClock => "the primary's block times stay behind",
+        Cause::NewViewMissing => "no new view although a quorum wants one",
+    }
+}

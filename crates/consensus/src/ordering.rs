@@ -126,7 +126,7 @@ impl Core {
     }
 
     /// protocol §3.2 (c): how a validator that caught up joins a long view.
-    fn is_committed_under_view(&self, parent: Link) -> bool {
+    pub(crate) fn is_committed_under_view(&self, parent: Link) -> bool {
         let Some(certificate) = &self.certificates.commit else { return false };
         let tip = self.tip();
         let reach = tip.sequence.min(certificate.claim.sequence);

@@ -42,21 +42,16 @@ impl Core {
     }
 
     /// Its own last proposal, or the anchor once voted for, or, where it has committed beyond those, the tip
-    /// (protocol §3.2 c).
+    /// under the rule of protocol §3.2 (c): so its votes of the view stay on one chain.
     fn parent_to_extend(&self) -> Option<Link> {
         let tip = self.tip();
-        let last = self.reign.prepared.and_then(|sequence| {
-            let digest = self.reign.voted.get(&sequence)?;
-            self.chain.link(digest)
-        });
-        match last {
-            Some(last) if last.sequence > tip.sequence => Some(last),
-            Some(_) => Some(tip),
-            None => {
+        match self.top() {
+            // Its own vote's proposal may be missing after a restart: it is fetched first.
+            Some((sequence, digest)) if sequence > tip.sequence => self.chain.link(&digest),
+            _ => {
                 let anchor = self.reign.anchor;
-                let reached = tip.sequence >= anchor.sequence
-                    && self.chain.descends(tip.sequence, tip.digest, anchor.sequence, anchor.digest);
-                reached.then_some(tip)
+                let is_base = !anchor.chosen && anchor.sequence == tip.sequence && anchor.digest == tip.digest;
+                (is_base || self.is_committed_under_view(tip)).then_some(tip)
             }
         }
     }

@@ -90,11 +90,7 @@ impl Budget {
     /// The budget of an operation in a sequence whose operations have touched `touched` bytes.
     pub(crate) fn new(parameters: &Parameters, touched: usize) -> Self {
         let left = (parameters.proposal_touched_bytes as usize).saturating_sub(touched);
-        Self {
-            operation: parameters.operation_touched_bytes as usize,
-            sequence: left.max(ALWAYS_FITS_BYTES),
-            used: 0,
-        }
+        Self { operation: parameters.operation_touched_bytes as usize, sequence: left.max(ALWAYS_FITS_BYTES), used: 0 }
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), Rejection> {
@@ -104,7 +100,8 @@ impl Budget {
             return Err(Rejection::new(RejectionCode::TouchesTooMuch, Location::Operation, text));
         }
         if self.used > self.sequence {
-            let text = "other operations of this sequence touched too much; sign it again and submit it later".to_owned();
+            let text =
+                "other operations of this sequence touched too much; sign it again and submit it later".to_owned();
             return Err(Rejection::new(RejectionCode::SequenceFull, Location::Operation, text));
         }
         Ok(())

@@ -18,6 +18,7 @@ use quorate_types::receipt::{
 use crate::block::{Block, EntityChange, Executed};
 use crate::draft::{Budget, Draft, Stop, Written};
 use crate::entity::Position;
+use crate::guard;
 use crate::index::{self, Indexed};
 use crate::keys;
 use crate::mutation::{self, Context};
@@ -25,7 +26,6 @@ use crate::nonce::{self, NonceState};
 use crate::overlay::Overlay;
 use crate::schedule::{self, Rank, Schedule, Task};
 use crate::waiting::{self, Waiting};
-use crate::guard;
 
 /// Lapsed entries removed at one sequence, as a multiple of the operations that one proposal can bring:
 /// more than can be added at one, so that what has lapsed is bounded.
@@ -107,10 +107,12 @@ impl<R: StateReader> Run<'_, R> {
     /// Schedules what is new.
     fn take_in(&mut self, block: &Block<'_>) -> Result<(), StoreError> {
         let mut seen = BTreeSet::new();
+        let somebody_waits = waiting::total(&self.state)?.operations > 0;
         let ranks = schedule::ranks(block.ordered, &block.proposal);
         for (ordered, rank) in block.ordered.iter().zip(ranks) {
             let id = ordered.operation.id();
-            let is_known = !seen.insert(id) || self.has_executed(&id)? || waiting::contains(&self.state, &id)?;
+            let waits = somebody_waits && waiting::contains(&self.state, &id)?;
+            let is_known = waits || !seen.insert(id) || self.has_executed(&id)?;
             if is_known {
                 continue;
             }
@@ -239,9 +241,7 @@ impl<R: StateReader> Run<'_, R> {
         let concurrent_with = unseen.into_keys().take(MAX_CONCURRENT).collect();
         match written {
             Err(Stop::Store(error)) => Err(error),
-            Err(Stop::Rejected(rejection)) => {
-                Ok(Done { concurrent_with, ..Done::rejected(rejection) })
-            }
+            Err(Stop::Rejected(rejection)) => Ok(Done { concurrent_with, ..Done::rejected(rejection) }),
             Ok(Written { writes, versions }) => {
                 for (key, value) in writes {
                     match value {

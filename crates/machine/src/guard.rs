@@ -47,10 +47,12 @@ fn failure(slot: &Slot, entity: &EntityId, condition: &Condition) -> Option<Stri
         (Condition::Absent, Some(header), _) => Some(format!("{entity} exists, at version {}", header.version)),
         (_, None, _) | (_, _, None) => Some(absent()),
         (Condition::Exists, Some(_), _) => None,
-        (Condition::Version(wanted), Some(header), _) => (header.version != *wanted)
-            .then(|| format!("{entity} is at version {}, not {wanted}", header.version)),
-        (Condition::Last(wanted), Some(header), _) => (header.last != *wanted)
-            .then(|| format!("the last operation on {entity} is {}, not {wanted}", header.last)),
+        (Condition::Version(wanted), Some(header), _) => {
+            (header.version != *wanted).then(|| format!("{entity} is at version {}, not {wanted}", header.version))
+        }
+        (Condition::Last(wanted), Some(header), _) => {
+            (header.last != *wanted).then(|| format!("the last operation on {entity} is {}, not {wanted}", header.last))
+        }
         (Condition::ValueAt { path, value }, _, Some(content)) => value_failure(entity, content, path, value),
     }
 }

@@ -204,10 +204,7 @@ fn deposit<R: StateReader>(draft: &mut Draft<'_, '_, R>, entity: &EntityId, amou
     Ok(())
 }
 
-fn balance<'d, R: StateReader>(
-    draft: &'d mut Draft<'_, '_, R>,
-    entity: &EntityId,
-) -> Result<&'d mut i64, Failure> {
+fn balance<'d, R: StateReader>(draft: &'d mut Draft<'_, '_, R>, entity: &EntityId) -> Result<&'d mut i64, Failure> {
     match draft.slot(entity)?.content_mut() {
         Some(Content::Account(balance)) => Ok(balance),
         _ => Err(not_found(entity).into()),

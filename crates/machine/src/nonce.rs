@@ -139,12 +139,14 @@ pub(crate) fn consume<R: StateReader>(
     at: Position,
     parameters: &Parameters,
 ) -> Result<(), StoreError> {
-    let window = match window(state, author, at.time, parameters)? {
+    let stored: Option<Window> = state.load(&keys::window(author))?;
+    // A window that has gone, but was not yet removed, still stands in the queue.
+    let is_queued = stored.is_some();
+    let window = match stored.filter(|window| window.due(parameters) > at.time) {
         Some(window) => Window { highest: window.highest.max(nonce), used_at: at.time, ..window },
         None => Window { since: at.sequence, base: nonce, highest: nonce, used_at: at.time },
     };
-    // A window that has gone, but was not yet removed, still stands in the queue.
-    if !state.contains(&keys::window(author))? {
+    if !is_queued {
         state.put(keys::window_due(window.due(parameters), author), Vec::new());
     }
     state.store(keys::window(author), &window);
@@ -229,10 +231,6 @@ impl Canonical for Used {
     }
 
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            since: Sequence::decode(input)?,
-            nonce: input.u64()?,
-            operation: OperationId::decode(input)?,
-        })
+        Ok(Self { since: Sequence::decode(input)?, nonce: input.u64()?, operation: OperationId::decode(input)? })
     }
 }

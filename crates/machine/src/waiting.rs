@@ -149,10 +149,7 @@ pub(crate) fn take<R: StateReader>(
 }
 
 /// The parents that a waiting operation still waits for.
-fn missing<R: StateReader>(
-    state: &Overlay<'_, R>,
-    operation: &Operation,
-) -> Result<Vec<OperationId>, StoreError> {
+fn missing<R: StateReader>(state: &Overlay<'_, R>, operation: &Operation) -> Result<Vec<OperationId>, StoreError> {
     let mut missing = Vec::new();
     for parent in &operation.content().parents {
         if state.contains(&keys::waits_for(parent, &operation.id()))? {

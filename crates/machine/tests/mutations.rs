@@ -103,7 +103,10 @@ fn documents_stay_within_their_size_and_levels() {
     world.apply(document("b"), Change::Set { path: path("/l"), value: Value::List(vec![]) });
     world.apply(document("b"), Change::Push { path: path("/l"), value: Value::List(vec![Value::Null]) });
     let deep = Value::List(vec![Value::List(vec![Value::Null])]);
-    assert_eq!(world.reject(document("b"), Change::Push { path: path("/l"), value: deep }), RejectionCode::DocumentTooDeep);
+    assert_eq!(
+        world.reject(document("b"), Change::Push { path: path("/l"), value: deep }),
+        RejectionCode::DocumentTooDeep
+    );
 }
 
 #[test]
@@ -257,12 +260,8 @@ fn an_operation_that_fails_at_its_last_mutation_changes_no_entity() {
 fn every_right_is_asked_for_what_it_covers() {
     let mut world = World::new();
     let [creator, writer, reader, minter, nobody] = [1, 2, 3, 4, 5].map(author);
-    let access = Access {
-        create: keys(&[creator]),
-        write: keys(&[writer]),
-        read: keys(&[reader]),
-        administer: keys(&[minter]),
-    };
+    let access =
+        Access { create: keys(&[creator]), write: keys(&[writer]), read: keys(&[reader]), administer: keys(&[minter]) };
     let restricted = |kind: Kind| Kind { access: access.clone(), ..kind };
     world.kinds = Kinds::new([
         restricted(kind("package", EntityType::Document)),

@@ -39,12 +39,7 @@ pub(crate) fn author(number: u8) -> PublicKey {
 }
 
 pub(crate) fn kind(name: &str, entity_type: EntityType) -> Kind {
-    Kind {
-        name: name.to_owned(),
-        consistency: Consistency::Strong,
-        entity_type,
-        access: Access::open([admin()]),
-    }
+    Kind { name: name.to_owned(), consistency: Consistency::Strong, entity_type, access: Access::open([admin()]) }
 }
 
 pub(crate) fn keys(keys: &[PublicKey]) -> Right {

@@ -1,3 +1,4 @@
-//! The simulators of Quorate: the abstract model of its protocol.
+//! quorate-sim
 
 pub mod model;
+pub mod world;

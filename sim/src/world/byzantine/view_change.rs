@@ -1,0 +1,82 @@
+//! Restless view changes, and such that hide what their sender knows.
+
+use quorate_types::ids::BlockTime;
+use quorate_types::message::Message;
+use quorate_types::view_change::{Complaint, ViewChange, ViewChangeMessage};
+use quorate_types::vote::{Certificate, Phase};
+
+use super::{Behaviour, Letters, Stage};
+
+/// Complains and changes view all the time.
+#[derive(Debug)]
+pub(super) struct Spam;
+
+impl Behaviour for Spam {
+    fn tick(&mut self, stage: &mut Stage<'_>, out: &mut Letters) {
+        let epoch = stage.cast.context.epoch;
+        let validator = stage.index();
+        let view = stage.pool.view();
+        if stage.dice.chance(500) {
+            let newest = stage.pool.newest_proposal().map_or(BlockTime(stage.wall_ms), |proposal| proposal.time);
+            let time = newest.plus(stage.dice.below(3));
+            let complaint = stage.sign(Complaint { epoch, view, time, validator });
+            stage.to_all(&Message::Complaint(complaint), out);
+        }
+        if stage.dice.chance(300) {
+            let new_view = view.plus(stage.dice.range(1, 3));
+            let pick = |phase: Phase| {
+                let held = stage.pool.certificates().iter().rev();
+                held.filter(|c| c.phase == phase && c.claim.view < new_view).nth(usize::from(stage.me) % 2).cloned()
+            };
+            let (prepared, committed) = (pick(Phase::Prepare), pick(Phase::Commit));
+            let message = change(stage, new_view, prepared, committed);
+            stage.to_some(&message, out);
+        }
+    }
+}
+
+fn change(
+    stage: &Stage<'_>,
+    new_view: quorate_types::ids::View,
+    prepared: Option<Certificate>,
+    committed: Option<Certificate>,
+) -> Message {
+    let statement = ViewChange {
+        epoch: stage.cast.context.epoch,
+        new_view,
+        prepared: prepared.as_ref().map(|certificate| certificate.claim),
+        committed: committed.as_ref().map(|certificate| certificate.claim),
+        last_vote: None,
+        validator: stage.index(),
+    };
+    Message::ViewChange(Box::new(ViewChangeMessage { signed: stage.sign(statement), prepared, committed }))
+}
+
+/// Leaves its certificates out, or claims older ones; to some this, to some that.
+#[derive(Debug)]
+pub(super) struct HiddenClaims;
+
+impl Behaviour for HiddenClaims {
+    fn send(&mut self, stage: &mut Stage<'_>, to: u16, message: Message, out: &mut Letters) {
+        let Message::ViewChange(own) = &message else {
+            out.push((to, message));
+            return;
+        };
+        if own.signed.signer() != stage.index() || stage.dice.chance(250) {
+            out.push((to, message));
+            return;
+        }
+        let new_view = own.signed.statement.new_view;
+        let older = |phase: Phase| {
+            let held = stage.pool.certificates().iter();
+            held.filter(|c| c.phase == phase && c.claim.view < new_view).min_by_key(|c| c.claim.sequence).cloned()
+        };
+        let (old_prepared, old_committed) = (older(Phase::Prepare), older(Phase::Commit));
+        let hidden = match stage.dice.below(3) {
+            0 => change(stage, new_view, None, None),
+            1 => change(stage, new_view, None, own.committed.clone()),
+            _ => change(stage, new_view, old_prepared, old_committed),
+        };
+        out.push((to, hidden));
+    }
+}

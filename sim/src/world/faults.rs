@@ -1,0 +1,168 @@
+//! Faults as they strike: links, processes, clocks, disks.
+
+use std::rc::Rc;
+
+use quorate_replica::execution::next_job;
+use quorate_storage::WriteBatch;
+
+use super::invariants::Fact;
+use super::machine::{Happening, Step, World, harness, unsafe_};
+use super::plan::{Fault, Target};
+use super::verdict::Violation;
+
+impl World {
+    /// The plan's fault with this index strikes.
+    pub(super) fn on_fault(&mut self, index: usize) -> Step {
+        // The liveness phase has ended all faults.
+        let Some(timed) = self.plan.events.get(index).filter(|_| self.core.is_none()) else { return Ok(()) };
+        let fault = timed.fault.clone();
+        self.tell(|| format!("-- {fault:?}"));
+        self.hash.add(self.now_us, "fault", 0, &index.to_be_bytes());
+        match fault {
+            Fault::Partition { groups } => self.network.partition(&groups),
+            Fault::Cut { from, to } => self.network.cut(&from, &to),
+            Fault::Hold { from, to } => self.network.hold(&from, &to),
+            Fault::Isolate { target } => {
+                let who = self.resolve(target);
+                self.network.isolate(who);
+            }
+            Fault::DropKind { kind, from, to } => self.network.drop_kind(&kind, from, to),
+            Fault::Slow { target, by_ms } => {
+                let who = self.resolve(target);
+                self.network.slow(who, by_ms * 1_000);
+            }
+            Fault::Heal => self.heal(),
+            Fault::Crash { target, down_ms } => {
+                let who = self.resolve(target);
+                self.crash_somehow(who, down_ms)?;
+            }
+            Fault::CrashAll { down_ms } => {
+                for who in 0..self.cast.size() {
+                    self.crash_somehow(who, down_ms)?;
+                }
+            }
+            Fault::CrashAtPoint { ordinal, keep, down_ms } => self.crash_at = Some((ordinal, keep, down_ms)),
+            Fault::Pause { target, for_ms } => {
+                let who = self.resolve(target);
+                self.host(who).paused_until_us = self.now_us + for_ms * 1_000;
+            }
+            Fault::Skew { validator, offset_ms } => self.host(validator).clock.offset_ms = offset_ms,
+            Fault::SlowDisk { validator, sync_us } => self.host(validator).sync_max_us = sync_us,
+            Fault::LoseStore { validator, down_ms } => self.lose_store(validator, down_ms)?,
+        }
+        Ok(())
+    }
+
+    /// Who is meant.
+    fn resolve(&self, target: Target) -> u16 {
+        match target {
+            Target::Validator(validator) => validator,
+            Target::Primary => {
+                let mut views: Vec<_> = self.hosts.iter().map(|host| host.place().view).collect();
+                views.sort_unstable();
+                self.cast.primary(views[views.len() / 2].0)
+            }
+        }
+    }
+
+    /// Links are whole again; what was held goes on its way.
+    pub(super) fn heal(&mut self) {
+        self.network.heal();
+        for (to, letter) in std::mem::take(&mut self.held) {
+            self.post(to, &Rc::clone(&letter));
+        }
+    }
+
+    fn crash_somehow(&mut self, who: u16, down_ms: u64) -> Step {
+        let unsynced = self.host(who).store.unsynced();
+        let keep = if self.storage.chance(500) { 0 } else { self.storage.index(unsynced + 1) };
+        let guard_survives = self.storage.chance(500);
+        self.crash(who, (keep, guard_survives), down_ms)
+    }
+
+    /// A process dies; `survives` says how many unsynced batches are found again, and whether the guard file
+    /// that was being written is.
+    pub(super) fn crash(&mut self, who: u16, survives: (usize, bool), down_ms: u64) -> Step {
+        if !self.host(who).is_up() {
+            return Ok(());
+        }
+        self.reach("crash");
+        self.tell(|| format!("-- {who} dies, for {down_ms} ms; of its unsynced batches {} survive", survives.0));
+        self.hash.add(self.now_us, "crash", who, &[u8::from(survives.1)]);
+        let kept: Vec<WriteBatch> = self.host(who).unsynced.iter().take(survives.0).cloned().collect();
+        self.host(who).crash(survives.0, survives.1);
+        self.see(Fact::Crashed { by: who })?;
+        for records in &kept {
+            self.see(Fact::Durable { by: who, records })?;
+        }
+        self.queue.push(self.now_us + down_ms * 1_000, Happening::Start { me: who });
+        Ok(())
+    }
+
+    /// A point at which a process may die: if it is the ordered one, it does, now.
+    pub(super) fn dies_here(&mut self, me: u16, survives: (usize, bool)) -> Result<bool, Box<super::verdict::Verdict>> {
+        self.points += 1;
+        let Some((left, keep, down_ms)) = self.crash_at else { return Ok(false) };
+        if left > 1 {
+            self.crash_at = Some((left - 1, keep, down_ms));
+            return Ok(false);
+        }
+        self.crash_at = None;
+        self.crash(me, survives, down_ms)?;
+        Ok(true)
+    }
+
+    /// Store and guard file are gone; the operator runs `init` with the old key.
+    fn lose_store(&mut self, who: u16, down_ms: u64) -> Step {
+        let scene = self.observer.scene();
+        let mut faulty = scene.byzantine.clone();
+        faulty.extend(scene.lost.iter().copied().chain([who]));
+        if faulty.len() > scene.faulty() {
+            return Err(harness(&"the plan loses more stores than the verdict allows"));
+        }
+        self.reach("store lost");
+        self.crash(who, (0, false), down_ms)?;
+        self.see(Fact::StoreLost { by: who })?;
+        self.host(who).store.lose_disk();
+        let Self { hosts, cast, .. } = self;
+        hosts[usize::from(who)].init(cast).map_err(|error| harness(&error))
+    }
+
+    /// A process starts on what its disk holds, and executes what it had delivered and not executed.
+    pub(super) fn start(&mut self, me: u16) -> Step {
+        if self.host(me).is_up() {
+            return Ok(());
+        }
+        let now_us = self.now_us;
+        let Self { hosts, cast, .. } = self;
+        hosts[usize::from(me)].start(cast, now_us).map_err(|fault| {
+            let facts = vec![format!("validator {me} can't start again"), fault.to_string()];
+            unsafe_(Violation { invariant: "a store that wasn't damaged can be started from", clause: "protocol §7.1", facts })
+        })?;
+        let place = self.host(me).place();
+        self.tell(|| format!("-- {me} starts: {place:?}"));
+        self.see_guard_file(me)?;
+        self.see(Fact::Restarted { by: me, place })?;
+        let store = self.host(me).store.clone();
+        loop {
+            let job = next_job(&store).map_err(|fault| {
+                let facts = vec![format!("validator {me} can't go on executing"), fault.to_string()];
+                unsafe_(Violation { invariant: "what is delivered can be executed", clause: "protocol §3.5", facts })
+            })?;
+            let Some(job) = job else { break };
+            self.carry_out(me, &job)?;
+        }
+        self.plan_turn(me, now_us + 1);
+        Ok(())
+    }
+
+    /// What a guard file holds is durable, whether the store has it or not.
+    fn see_guard_file(&mut self, me: u16) -> Step {
+        let Some(file) = self.host(me).guard_file.clone() else { return Ok(()) };
+        let mut records = WriteBatch::new();
+        for (family, key, value) in file.records {
+            records.put(family, key, value);
+        }
+        self.see(Fact::Durable { by: me, records: &records })
+    }
+}

@@ -1,0 +1,259 @@
+//! From a seed to a plan: a random subset of kinds of faults, then their intensities (simulation §2).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::byzantine::Conduct;
+use super::dice::{Dice, Stream};
+use super::plan::{FORMAT, Fault, FaultPlan, Target, TimedFault};
+use super::settings::{Protocol, Settings};
+
+/// Sizes of clusters, the usual ones more often.
+const SIZES: [u16; 16] = [1, 2, 3, 4, 4, 4, 4, 4, 4, 5, 6, 7, 7, 8, 10, 13];
+/// Messages whose loss alone is a fault of its own.
+const KINDS: [&str; 11] = [
+    "pre-prepare",
+    "prepare",
+    "commit",
+    "complaint",
+    "view-change",
+    "new-view",
+    "execution-vote",
+    "bundle",
+    "status",
+    "segment",
+    "execution-certificate",
+];
+
+/// A kind of fault that a run may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Loss,
+    Delays,
+    Duplicates,
+    Partitions,
+    Cuts,
+    PrimaryCutOff,
+    KindsLost,
+    Crashes,
+    CrashAll,
+    CrashPoints,
+    Pauses,
+    Skews,
+    SlowDisks,
+    LostStores,
+    Byzantine,
+}
+
+const ALL: [Kind; 15] = [
+    Kind::Loss,
+    Kind::Delays,
+    Kind::Duplicates,
+    Kind::Partitions,
+    Kind::Cuts,
+    Kind::PrimaryCutOff,
+    Kind::KindsLost,
+    Kind::Crashes,
+    Kind::CrashAll,
+    Kind::CrashPoints,
+    Kind::Pauses,
+    Kind::Skews,
+    Kind::SlowDisks,
+    Kind::LostStores,
+    Kind::Byzantine,
+];
+
+/// The plan of a seed.
+#[must_use]
+pub fn plan_of(seed: u64) -> FaultPlan {
+    let mut dice = Dice::new(seed, Stream::Topology);
+    let size = *dice.pick(&SIZES).unwrap_or(&4);
+    let mut settings = Settings::calm(size);
+    vary(&mut dice, &mut settings);
+    let mut faults = Dice::new(seed, Stream::Faults);
+    let kinds = choose(&mut faults);
+    let faulty = usize::from((size - 1) / 3);
+    let lost = if kinds.contains(&Kind::LostStores) { faults.below(faulty as u64 + 1) } else { 0 };
+    if kinds.contains(&Kind::Byzantine) {
+        settings.byzantine = cast_byzantine(&mut faults, size, faulty - usize::try_from(lost).unwrap_or(0));
+    }
+    degrade(&mut faults, &kinds, &mut settings);
+    let mut events = Vec::new();
+    for kind in &kinds {
+        strike(&mut faults, *kind, &settings, &mut events);
+    }
+    lose_stores(&mut faults, lost, &settings, &mut events);
+    events.sort_by_key(|timed| timed.at_ms);
+    FaultPlan { format: FORMAT, seed, settings, events }
+}
+
+/// One run in ten without faults, one in ten with exactly one kind, the others with a random subset.
+fn choose(dice: &mut Dice) -> BTreeSet<Kind> {
+    match dice.below(10) {
+        0 => BTreeSet::new(),
+        1 => dice.pick(&ALL).copied().into_iter().collect(),
+        _ => {
+            let per_mille = u32::try_from(dice.range(150, 600)).unwrap_or(300);
+            ALL.into_iter().filter(|_| dice.chance(per_mille)).collect()
+        }
+    }
+}
+
+fn vary(dice: &mut Dice, settings: &mut Settings) {
+    settings.real_signatures = dice.chance(20);
+    let interval = [1, 2, 4, 4, 16][dice.index(5)];
+    settings.protocol = Protocol {
+        checkpoint_interval: interval,
+        window: interval * [2, 2, 3, 4][dice.index(4)],
+        timeout_base_ms: [100, 200, 400][dice.index(3)],
+        status_interval_ms: [20, 50, 100][dice.index(3)],
+        max_bundle_operations: [1, 4, 16][dice.index(3)],
+        max_proposal_operations: [16, 64][dice.index(2)],
+        ..Protocol::small()
+    };
+    settings.network.delay_max_us = [500, 2_000, 10_000, 40_000][dice.index(4)];
+    settings.network.ordered = dice.chance(300);
+    settings.storage.sync_max_us = [200, 1_000, 10_000][dice.index(3)];
+    settings.workload.clients = [1, 3, 6][dice.index(3)];
+    settings.workload.operations = [10, 40, 80][dice.index(3)];
+    settings.workload.interval_us = [2_000, 20_000, 60_000][dice.index(3)];
+    settings.safety_ms = [1_500, 3_000, 6_000][dice.index(3)];
+    if settings.validators > 7 {
+        settings.safety_ms = 1_500;
+        settings.workload.operations = 10;
+    }
+}
+
+fn degrade(dice: &mut Dice, kinds: &BTreeSet<Kind>, settings: &mut Settings) {
+    let mut per_mille = |high: u64| u32::try_from(dice.range(1, high)).unwrap_or(0);
+    let (loss, slow, twice) = (per_mille(250), per_mille(200), per_mille(300));
+    let network = &mut settings.network;
+    if kinds.contains(&Kind::Loss) {
+        (network.loss_per_mille, network.flip_per_mille) = (loss, 2);
+    }
+    if kinds.contains(&Kind::Delays) {
+        (network.slow_per_mille, network.slow_us) = (slow, 1_500_000);
+    }
+    if kinds.contains(&Kind::Duplicates) {
+        network.duplicate_per_mille = twice;
+    }
+}
+
+/// Up to `most` hostile validators, each with a few ways of being so; in half of the runs the first
+/// primaries.
+fn cast_byzantine(dice: &mut Dice, size: u16, most: usize) -> BTreeMap<u16, Vec<Conduct>> {
+    let mut candidates: Vec<u16> = (0..size).collect();
+    if dice.chance(500) {
+        dice.shuffle(&mut candidates);
+    }
+    candidates.truncate(most);
+    let mut conducts = BTreeMap::new();
+    for who in candidates {
+        let count = dice.range(1, 4);
+        let chosen: BTreeSet<Conduct> = (0..count).filter_map(|_| dice.pick(&Conduct::ALL).copied()).collect();
+        conducts.insert(who, chosen.into_iter().collect());
+    }
+    conducts
+}
+
+/// Some of the validators, at least one.
+fn some(dice: &mut Dice, size: u16) -> Vec<u16> {
+    let mut all: Vec<u16> = (0..size).collect();
+    dice.shuffle(&mut all);
+    all.truncate(dice.index(usize::from(size)) + 1);
+    all
+}
+
+fn two_groups(dice: &mut Dice, size: u16) -> Vec<Vec<u16>> {
+    let mut all: Vec<u16> = (0..size).collect();
+    dice.shuffle(&mut all);
+    let rest = all.split_off(dice.index(all.len() + 1));
+    vec![all, rest]
+}
+
+/// A few faults of a kind at random times, with the healing that belongs to them.
+fn strike(dice: &mut Dice, kind: Kind, settings: &Settings, events: &mut Vec<TimedFault>) {
+    let size = settings.validators;
+    let count = dice.range(1, 5);
+    for _ in 0..count {
+        let at_ms = dice.below(settings.safety_ms);
+        let length_ms = dice.range(10, 1_500);
+        let target =
+            if dice.chance(400) { Target::Primary } else { Target::Validator(u16::try_from(dice.below(size.into())).unwrap_or(0)) };
+        let one = u16::try_from(dice.below(size.into())).unwrap_or(0);
+        let (fault, heals) = match kind {
+            Kind::Partitions => (Fault::Partition { groups: two_groups(dice, size) }, true),
+            Kind::Cuts if dice.chance(500) => (Fault::Cut { from: some(dice, size), to: some(dice, size) }, true),
+            Kind::Cuts => (Fault::Hold { from: some(dice, size), to: some(dice, size) }, true),
+            Kind::PrimaryCutOff => (Fault::Isolate { target: Target::Primary }, true),
+            Kind::KindsLost => {
+                let kind = dice.pick(&KINDS).copied().unwrap_or("status").to_owned();
+                let from = dice.chance(500).then_some(one);
+                (Fault::DropKind { kind, from, to: None }, true)
+            }
+            Kind::Crashes => (Fault::Crash { target, down_ms: length_ms }, false),
+            Kind::CrashAll => (Fault::CrashAll { down_ms: length_ms / 4 }, false),
+            Kind::CrashPoints => {
+                let ordinal = dice.range(1, 400);
+                (Fault::CrashAtPoint { ordinal, keep: dice.chance(500), down_ms: length_ms / 4 }, false)
+            }
+            Kind::Pauses => (Fault::Pause { target, for_ms: length_ms }, false),
+            Kind::Skews => {
+                let offset_ms = i64::try_from(dice.below(20_000)).unwrap_or(0) - 10_000;
+                (Fault::Skew { validator: one, offset_ms }, false)
+            }
+            Kind::SlowDisks => (Fault::SlowDisk { validator: one, sync_us: dice.range(10_000, 400_000) }, false),
+            Kind::Delays => (Fault::Slow { target, by_ms: length_ms / 3 }, true),
+            Kind::Loss | Kind::Duplicates | Kind::LostStores | Kind::Byzantine => return,
+        };
+        events.push(TimedFault { at_ms, fault });
+        if heals {
+            events.push(TimedFault { at_ms: at_ms + length_ms, fault: Fault::Heal });
+        }
+    }
+}
+
+fn lose_stores(dice: &mut Dice, lost: u64, settings: &Settings, events: &mut Vec<TimedFault>) {
+    let mut candidates: Vec<u16> =
+        (0..settings.validators).filter(|who| !settings.byzantine.contains_key(who)).collect();
+    dice.shuffle(&mut candidates);
+    for who in candidates.into_iter().take(usize::try_from(lost).unwrap_or(0)) {
+        let (at_ms, down_ms) = (dice.below(settings.safety_ms), dice.range(10, 500));
+        events.push(TimedFault { at_ms, fault: Fault::LoseStore { validator: who, down_ms } });
+    }
+}
+
+/// A run in which one validator's store is lost half-way (protocol §7.4).
+#[must_use]
+pub fn lost_store_plan(seed: u64, validator: u16) -> FaultPlan {
+    let settings = Settings::calm(4);
+    let lose = Fault::LoseStore { validator, down_ms: 100 };
+    let events = vec![
+        TimedFault { at_ms: settings.safety_ms / 3, fault: lose },
+        TimedFault { at_ms: settings.safety_ms / 2, fault: Fault::Isolate { target: Target::Primary } },
+        TimedFault { at_ms: settings.safety_ms / 2 + 900, fault: Fault::Heal },
+    ];
+    FaultPlan { format: FORMAT, seed, settings, events }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_always_gives_the_same_plan_and_seeds_differ() {
+        assert_eq!(plan_of(5), plan_of(5));
+        assert_ne!(plan_of(5).settings, plan_of(6).settings);
+    }
+
+    /// simulation §2.3
+    #[test]
+    fn plans_keep_within_the_budget_of_faulty_validators() {
+        for seed in 0..2_000 {
+            let plan = plan_of(seed);
+            let lost = plan.events.iter().filter(|timed| matches!(timed.fault, Fault::LoseStore { .. })).count();
+            let faulty = usize::from((plan.settings.validators - 1) / 3);
+            assert!(plan.settings.byzantine.len() + lost <= faulty, "seed {seed}");
+            assert_eq!(plan.settings.protocol.parameters().check(), Ok(()), "seed {seed}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! One validator's shell: the turn of docs/decisions/0006 with a disk that can lose what wasn't synced.
+//!
+//! A turn drains the inbox into the replica and ends with [`Event::Turn`]; then the records are written, and
+//! become durable a moment later, together with the guard file; only then `after` is sent and jobs are
+//! executed. Between any two of these the process may die.
+
+use std::collections::VecDeque;
+
+use quorate_replica::{Event, ExecutionJob, GuardFile, Outgoing, RecoverError, Replica, Report, Setup, create_store, recover};
+use quorate_storage::{Durability, MemoryStore, Store, StoreError, WriteBatch};
+use quorate_types::ids::ValidatorIndex;
+
+use super::cast::Cast;
+use super::clock::Clock;
+use super::invariants::Place;
+
+/// A turn whose records are on their way to the disk.
+#[derive(Debug)]
+pub(super) struct Saving {
+    pub(super) guard_file: Option<GuardFile>,
+    pub(super) after: Vec<Outgoing>,
+    pub(super) execute: Vec<ExecutionJob>,
+}
+
+/// A validator's machine: the process, when there is one, and what survives it.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) me: u16,
+    pub(super) store: MemoryStore,
+    pub(super) guard_file: Option<GuardFile>,
+    pub(super) clock: Clock,
+    /// The process.
+    pub(super) replica: Option<Replica>,
+    /// Counts processes: what was meant for an earlier one is dropped.
+    pub(super) generation: u64,
+    pub(super) inbox: Vec<Event>,
+    pub(super) saving: Option<Saving>,
+    pub(super) jobs: VecDeque<ExecutionJob>,
+    pub(super) is_executing: bool,
+    /// When the next turn is planned.
+    pub(super) turn_us: Option<u64>,
+    pub(super) paused_until_us: u64,
+    pub(super) sync_max_us: u64,
+    /// How often a store was made here: the nonce differs each time.
+    incarnations: u64,
+    /// Records written since the last sync: they become durable with the next one.
+    pub(super) unsynced: Vec<WriteBatch>,
+}
+
+impl Host {
+    /// A machine with a store as `init` makes it.
+    pub(super) fn new(cast: &Cast, me: u16, sync_max_us: u64) -> Result<Self, StoreError> {
+        let mut host = Self {
+            me,
+            store: MemoryStore::new(),
+            guard_file: None,
+            clock: Clock::default(),
+            replica: None,
+            generation: 0,
+            inbox: Vec::new(),
+            saving: None,
+            jobs: VecDeque::new(),
+            is_executing: false,
+            turn_us: None,
+            paused_until_us: 0,
+            sync_max_us,
+            incarnations: 0,
+            unsynced: Vec::new(),
+        };
+        host.init(cast)?;
+        Ok(host)
+    }
+
+    /// Makes store and guard file; the first time with the nonce that the cluster knows.
+    pub(super) fn init(&mut self, cast: &Cast) -> Result<(), StoreError> {
+        let mut nonce = Cast::incarnation(self.me);
+        if self.incarnations > 0 {
+            nonce[..8].copy_from_slice(&self.incarnations.to_be_bytes());
+        }
+        self.incarnations += 1;
+        self.guard_file = Some(GuardFile::default());
+        self.store.write(create_store(cast.context.cluster, nonce), Durability::Synced)
+    }
+
+    /// Starts a process on what the disk holds.
+    pub(super) fn start(&mut self, cast: &Cast, now_us: u64) -> Result<(), RecoverError> {
+        self.clock.started_us = now_us;
+        let setup = Setup { context: cast.context.clone(), me: ValidatorIndex(self.me), key: cast.key(self.me) };
+        let replica = recover(&self.store, self.guard_file.as_ref(), setup, self.clock.now(now_us))?;
+        self.generation += 1;
+        self.replica = Some(replica);
+        Ok(())
+    }
+
+    /// The process dies; of what wasn't synced the first `keep` batches survive, and the guard file's last
+    /// version if `guard_survives`.
+    pub(super) fn crash(&mut self, keep: usize, guard_survives: bool) {
+        self.replica = None;
+        self.generation += 1;
+        self.inbox.clear();
+        self.jobs.clear();
+        self.is_executing = false;
+        self.turn_us = None;
+        self.unsynced.clear();
+        if let Some(Saving { guard_file: Some(file), .. }) = self.saving.take()
+            && guard_survives
+        {
+            self.guard_file = Some(file);
+        }
+        self.store.crash(keep);
+    }
+
+    /// Whether a process runs.
+    pub(super) const fn is_up(&self) -> bool {
+        self.replica.is_some()
+    }
+
+    /// Where the process stands; where it isn't, nowhere.
+    pub(super) fn place(&self) -> Place {
+        self.replica.as_ref().map(|replica| place_of(&replica.report())).unwrap_or_default()
+    }
+}
+
+/// Where a replica stands by its own report.
+pub(super) fn place_of(report: &Report) -> Place {
+    let held = report.held;
+    Place {
+        view: report.view,
+        is_active: report.is_active,
+        stable: report.stable,
+        committed: report.committed,
+        executed: report.executed,
+        signs: report.standing.signs(),
+        held: held.proposals + held.votes + held.payloads + held.pre_prepares + held.goals + report.execution_votes,
+    }
+}

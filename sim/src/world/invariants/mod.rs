@@ -1,0 +1,287 @@
+//! The properties of protocol §10, one file each, checked after every step by an observer that sees all
+//! validators and outlives their restarts.
+//!
+//! Where a rule of the product is needed here (quorum arithmetic, what a certificate is), it is written a
+//! second time, on purpose: a bug must not hide in code that both sides share. Only correct validators are
+//! judged; a Byzantine one may do what it likes.
+
+mod accounts;
+mod acknowledged;
+mod agreement;
+mod alarms;
+mod bounds;
+mod causal;
+mod certificates;
+mod commit;
+mod double_sign;
+mod durable_first;
+mod exactly_once;
+mod left_view;
+mod lost_store;
+mod one_chain;
+mod prepared;
+mod state;
+mod view;
+mod window;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_crypto::Digest;
+use quorate_replica::{Notice, execution::Executed};
+use quorate_storage::WriteBatch;
+use quorate_types::ids::{Sequence, View};
+use quorate_types::message::Message;
+use quorate_types::operation::Operation;
+use quorate_types::proposal::Proposal;
+use quorate_types::receipt::Receipt;
+use quorate_types::verified::Context;
+
+use super::statement::Statement;
+use super::verdict::Violation;
+
+/// One thing that the observer sees.
+#[derive(Clone, Copy, Debug)]
+pub enum Fact<'a> {
+    /// A turn ended: the validator's place before and after it.
+    Turn {
+        /// Who.
+        by: u16,
+        /// Before.
+        before: Place,
+        /// After.
+        after: Place,
+    },
+    /// A statement was signed; it hasn't left yet, and a crash may still undo it.
+    Signed {
+        /// Who.
+        by: u16,
+        /// What.
+        statement: Statement<'a>,
+        /// Its place after the turn.
+        place: Place,
+    },
+    /// These records are durable now.
+    Durable {
+        /// Whose.
+        by: u16,
+        /// The records.
+        records: &'a WriteBatch,
+    },
+    /// A message leaves.
+    Leaves {
+        /// Whose.
+        by: u16,
+        /// What.
+        message: &'a Message,
+    },
+    /// The shell heard a notice.
+    Notice {
+        /// From whom.
+        by: u16,
+        /// What.
+        notice: &'a Notice,
+    },
+    /// A sequence was executed.
+    Executed {
+        /// By whom.
+        by: u16,
+        /// What came out.
+        executed: &'a Executed,
+        /// The proposal.
+        proposal: &'a Proposal,
+        /// The receipts.
+        receipts: &'a [Receipt],
+    },
+    /// A client signed an operation.
+    Invoked(&'a Operation),
+    /// A client was told that its operation executed.
+    Acknowledged(&'a Receipt),
+    /// A process died.
+    Crashed {
+        /// Whose.
+        by: u16,
+    },
+    /// A process died and its store is gone.
+    StoreLost {
+        /// Whose.
+        by: u16,
+    },
+    /// A process is back from its records.
+    Restarted {
+        /// Whose.
+        by: u16,
+        /// Where it stands.
+        place: Place,
+    },
+}
+
+/// Where a validator stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its view.
+    pub view: View,
+    /// Whether it votes there.
+    pub is_active: bool,
+    /// Its stable checkpoint.
+    pub stable: Sequence,
+    /// Its highest delivered sequence.
+    pub committed: Sequence,
+    /// Its highest executed sequence.
+    pub executed: Sequence,
+    /// Whether it signs.
+    pub signs: bool,
+    /// Things held, by the replica's own count.
+    pub held: usize,
+}
+
+/// What the observer knows beside the facts: the cluster, who is Byzantine, and the chain of all proposals
+/// ever seen.
+#[derive(Debug)]
+pub struct Scene {
+    /// The cluster.
+    pub context: Context,
+    /// Who is Byzantine.
+    pub byzantine: BTreeSet<u16>,
+    /// Who lost its store: faulty from then on, but never hostile.
+    pub lost: BTreeSet<u16>,
+    /// Each proposal's sequence and parent.
+    parents: BTreeMap<Digest, (Sequence, Digest)>,
+}
+
+impl Scene {
+    fn size(&self) -> usize {
+        self.context.set.size()
+    }
+
+    /// `f`, written a second time.
+    pub(super) fn faulty(&self) -> usize {
+        (self.size() - 1) / 3
+    }
+
+    /// The least `q` with `2q > n + f`, written a second time.
+    pub(super) fn quorum(&self) -> usize {
+        (self.size() + self.faulty()) / 2 + 1
+    }
+
+    /// The digest at `sequence` on the chain that ends in `digest` at `from`, as far as proposals were seen.
+    fn ancestor(&self, (from, digest): (Sequence, Digest), sequence: Sequence) -> Option<Digest> {
+        let (mut at, mut digest) = (from, digest);
+        while at > sequence {
+            let (found, parent) = self.parents.get(&digest)?;
+            if *found != at {
+                return None;
+            }
+            digest = *parent;
+            at = at.previous()?;
+        }
+        (at == sequence).then_some(digest)
+    }
+
+    fn learn(&mut self, message: &Message) {
+        match message {
+            Message::PrePrepare(pre_prepare) => self.learn_proposal(&pre_prepare.proposal),
+            Message::Proposal(proposal) => self.learn_proposal(proposal),
+            Message::Segment(segment) => segment.proposals.iter().for_each(|proposal| self.learn_proposal(proposal)),
+            _ => {}
+        }
+    }
+
+    fn learn_proposal(&mut self, proposal: &Proposal) {
+        self.parents.entry(proposal.digest()).or_insert((proposal.sequence, proposal.parent));
+    }
+}
+
+/// A property.
+pub trait Invariant: std::fmt::Debug {
+    /// Its name, and the clause that demands it.
+    fn name(&self) -> (&'static str, &'static str);
+
+    /// Takes a fact in.
+    ///
+    /// # Errors
+    /// The facts that contradict each other.
+    fn on_fact(&mut self, scene: &Scene, fact: &Fact<'_>) -> Result<(), Vec<String>>;
+}
+
+/// All properties over one run.
+#[derive(Debug)]
+pub struct Observer {
+    scene: Scene,
+    invariants: Vec<Box<dyn Invariant>>,
+}
+
+impl Observer {
+    /// An observer of a run in which these validators are Byzantine.
+    #[must_use]
+    pub fn new(context: Context, byzantine: BTreeSet<u16>) -> Self {
+        let invariants: Vec<Box<dyn Invariant>> = vec![
+            Box::new(agreement::Agreement::default()),
+            Box::new(commit::Commit::default()),
+            Box::new(prepared::Prepared::default()),
+            Box::new(one_chain::OneChain::default()),
+            Box::new(double_sign::DoubleSign::default()),
+            Box::new(left_view::LeftView::default()),
+            Box::new(durable_first::DurableFirst::default()),
+            Box::new(certificates::Certificates::default()),
+            Box::new(view::ViewMonotone::default()),
+            Box::new(window::Window::default()),
+            Box::new(state::State::default()),
+            Box::new(exactly_once::ExactlyOnce::default()),
+            Box::new(causal::Causal::default()),
+            Box::new(accounts::Accounts::default()),
+            Box::new(acknowledged::Acknowledged::default()),
+            Box::new(lost_store::LostStore),
+            Box::new(alarms::Alarms),
+            Box::new(bounds::Bounds),
+        ];
+        let scene = Scene { context, byzantine, lost: BTreeSet::new(), parents: BTreeMap::new() };
+        Self { scene, invariants }
+    }
+
+    /// What is known beside the facts.
+    #[must_use]
+    pub const fn scene(&self) -> &Scene {
+        &self.scene
+    }
+
+    /// Takes a fact in, and checks every property.
+    ///
+    /// # Errors
+    /// The first property that doesn't hold.
+    pub fn see(&mut self, fact: Fact<'_>) -> Result<(), Violation> {
+        match fact {
+            Fact::Leaves { message, .. } => self.scene.learn(message),
+            Fact::Executed { proposal, .. } => self.scene.learn_proposal(proposal),
+            Fact::StoreLost { by } => {
+                self.scene.lost.insert(by);
+            }
+            _ => {}
+        }
+        if by(&fact).is_some_and(|by| self.scene.byzantine.contains(&by)) {
+            return Ok(());
+        }
+        for invariant in &mut self.invariants {
+            invariant.on_fact(&self.scene, &fact).map_err(|facts| {
+                let (invariant, clause) = invariant.name();
+                Violation { invariant, clause, facts }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Whom a fact is about.
+const fn by(fact: &Fact<'_>) -> Option<u16> {
+    match fact {
+        Fact::Turn { by, .. }
+        | Fact::Signed { by, .. }
+        | Fact::Durable { by, .. }
+        | Fact::Leaves { by, .. }
+        | Fact::Notice { by, .. }
+        | Fact::Executed { by, .. }
+        | Fact::Crashed { by }
+        | Fact::StoreLost { by }
+        | Fact::Restarted { by, .. } => Some(*by),
+        Fact::Invoked(_) | Fact::Acknowledged(_) => None,
+    }
+}

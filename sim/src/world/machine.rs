@@ -1,0 +1,239 @@
+//! The world: everything that exists, and what happens next.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use quorate_replica::ExecutionSetup;
+use quorate_types::codec::Canonical;
+use quorate_types::message::Message;
+use quorate_types::verified::Verified;
+
+use super::byzantine::Troupe;
+use super::cast::Cast;
+use super::clock::START_WALL_MS;
+use super::dice::{Dice, Stream};
+use super::hash::RollingHash;
+use super::host::Host;
+use super::invariants::{Fact, Observer};
+use super::network::Network;
+use super::plan::FaultPlan;
+use super::queue::Queue;
+use super::verdict::{Verdict, Violation};
+use super::workload::Workload;
+
+/// A step of the world: goes on, or ends the run.
+pub(super) type Step = Result<(), Box<Verdict>>;
+
+/// Something that will happen.
+#[derive(Debug)]
+pub(super) enum Happening {
+    /// A packet arrives.
+    Packet { to: u16, letter: Rc<Letter>, flipped: Option<u64> },
+    /// A turn was planned.
+    Turn { me: u16, generation: u64 },
+    /// The disk has synced.
+    Saved { me: u16, generation: u64 },
+    /// A sequence is executed.
+    Execute { me: u16, generation: u64 },
+    /// A process starts.
+    Start { me: u16 },
+    /// The plan's fault with this index.
+    Fault(usize),
+    /// A client signs its next operation.
+    Operation,
+    /// Clients look at their watches.
+    Retry,
+    /// Byzantine validators have ideas.
+    Mischief { me: u16 },
+}
+
+/// A message on its way.
+#[derive(Debug)]
+pub(super) struct Letter {
+    pub(super) from: u16,
+    pub(super) message: Message,
+    pub(super) bytes: Vec<u8>,
+    /// The door's verdict, which is the same for every receiver.
+    verified: OnceCell<Option<Verified<Message>>>,
+}
+
+/// Everything.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) plan: FaultPlan,
+    pub(super) cast: Cast,
+    pub(super) now_us: u64,
+    pub(super) queue: Queue<Happening>,
+    pub(super) hosts: Vec<Host>,
+    pub(super) network: Network,
+    pub(super) troupe: Troupe,
+    pub(super) workload: Workload,
+    pub(super) observer: Observer,
+    pub(super) storage: Dice,
+    pub(super) scheduling: Dice,
+    pub(super) execution: ExecutionSetup,
+    pub(super) hash: RollingHash,
+    /// Packets that wait for their link to heal, with their receivers.
+    pub(super) held: Vec<(u16, Rc<Letter>)>,
+    /// The crash ordered at a point: how many points are left, what survives, how long it is down.
+    pub(super) crash_at: Option<(u64, bool, u64)>,
+    pub(super) points: u64,
+    pub(super) deliveries: u64,
+    pub(super) turns: u64,
+    pub(super) reached: BTreeMap<&'static str, u64>,
+    /// Who must heal and serve, once the liveness phase has begun.
+    pub(super) core: Option<BTreeSet<u16>>,
+    /// The story, where it is told.
+    pub(super) story: Option<Vec<String>>,
+}
+
+impl World {
+    /// A world before anything has happened.
+    pub(super) fn new(plan: &FaultPlan, tells: bool) -> Result<Self, Box<Verdict>> {
+        let settings = plan.settings.clone();
+        let cast = Cast::new(plan.seed, &settings);
+        let troupe = Troupe::new(plan.seed, &settings.byzantine);
+        let hosts: Result<Vec<Host>, _> =
+            (0..settings.validators).map(|me| Host::new(&cast, me, settings.storage.sync_max_us)).collect();
+        let execution =
+            ExecutionSetup { parameters: Arc::clone(&cast.context.parameters), kinds: Arc::new(cast.kinds.clone()) };
+        Ok(Self {
+            observer: Observer::new(cast.context.clone(), troupe.byzantine().clone()),
+            network: Network::new(plan.seed, usize::from(settings.validators), settings.network),
+            workload: Workload::new(plan.seed, settings.workload),
+            queue: Queue::new(plan.seed),
+            storage: Dice::new(plan.seed, Stream::Storage),
+            scheduling: Dice::new(plan.seed, Stream::Scheduling),
+            hosts: hosts.map_err(|error| harness(&error))?,
+            plan: plan.clone(),
+            now_us: 0,
+            hash: RollingHash::default(),
+            held: Vec::new(),
+            crash_at: None,
+            points: 0,
+            deliveries: 0,
+            turns: 0,
+            reached: BTreeMap::new(),
+            core: None,
+            story: tells.then(Vec::new),
+            cast,
+            troupe,
+            execution,
+        })
+    }
+
+    /// The next thing happens; `false` if there is none up to `until_us`.
+    pub(super) fn advance(&mut self, until_us: u64) -> Result<bool, Box<Verdict>> {
+        if self.queue.next_us().is_none_or(|next| next > until_us) {
+            self.now_us = until_us;
+            return Ok(false);
+        }
+        let Some((at_us, happening)) = self.queue.pop() else { return Ok(false) };
+        self.now_us = at_us;
+        match happening {
+            Happening::Packet { to, letter, flipped } => self.arrive(to, &letter, flipped)?,
+            Happening::Turn { me, generation } => self.on_turn(me, generation)?,
+            Happening::Saved { me, generation } => self.on_saved(me, generation)?,
+            Happening::Execute { me, generation } => self.on_execute(me, generation)?,
+            Happening::Start { me } => self.start(me)?,
+            Happening::Fault(index) => self.on_fault(index)?,
+            Happening::Operation => self.on_operation()?,
+            Happening::Retry => self.on_retry(),
+            Happening::Mischief { me } => self.on_mischief(me)?,
+        }
+        Ok(true)
+    }
+
+    /// A machine.
+    pub(super) fn host(&mut self, me: u16) -> &mut Host {
+        &mut self.hosts[usize::from(me)]
+    }
+
+    /// Whether a validator is Byzantine.
+    pub(super) fn is_byzantine(&self, me: u16) -> bool {
+        self.troupe.byzantine().contains(&me)
+    }
+
+    /// Who runs and may be given operations: in the liveness phase only the core.
+    pub(super) fn gateways(&self) -> Vec<u16> {
+        let serves = |host: &&Host| host.is_up() && self.core.as_ref().is_none_or(|core| core.contains(&host.me));
+        self.hosts.iter().filter(serves).map(|host| host.me).collect()
+    }
+
+    /// The observer sees a fact.
+    pub(super) fn see(&mut self, fact: Fact<'_>) -> Step {
+        self.observer.see(fact).map_err(unsafe_)
+    }
+
+    /// A rare branch was reached.
+    pub(super) fn reach(&mut self, what: &'static str) {
+        *self.reached.entry(what).or_default() += 1;
+    }
+
+    /// A line of the story.
+    pub(super) fn tell(&mut self, line: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            let line = line();
+            story.push(format!("{:>10.3} ms  {line}", self.now_us as f64 / 1_000.0));
+        }
+    }
+
+    /// True time, as block time.
+    pub(super) const fn wall_ms(&self) -> u64 {
+        START_WALL_MS + self.now_us / 1_000
+    }
+
+    /// Puts a message to its receiver on the network; its bytes are what travels.
+    pub(super) fn post(&mut self, to: u16, letter: &Rc<Letter>) {
+        let fate = self.network.send((letter.from, to), letter.message.kind(), self.now_us);
+        if fate.is_held {
+            self.held.push((to, Rc::clone(letter)));
+            return;
+        }
+        for arrival_us in fate.arrivals_us {
+            let packet = Happening::Packet { to, letter: Rc::clone(letter), flipped: fate.flipped };
+            self.queue.push(arrival_us, packet);
+        }
+    }
+
+    /// Packages a message: it must survive its own bytes.
+    pub(super) fn letter(&mut self, from: u16, message: &Message) -> Result<Rc<Letter>, Box<Verdict>> {
+        let bytes = message.to_bytes();
+        let decoded = match Message::from_bytes(&bytes) {
+            Ok(decoded) => decoded,
+            // A Byzantine validator's message may be no message at all.
+            Err(_) if self.is_byzantine(from) => return Ok(Rc::new(Letter::refused(from, message.clone(), bytes))),
+            Err(fault) => {
+                let facts = vec![format!("validator {from} sends a {}", message.kind()), format!("{fault}")];
+                return Err(unsafe_(Violation { invariant: "messages survive their bytes", clause: "protocol §2", facts }));
+            }
+        };
+        Ok(Rc::new(Letter { from, message: decoded, bytes, verified: OnceCell::new() }))
+    }
+
+    /// The message as the door lets it in.
+    pub(super) fn open(&self, letter: &Letter) -> Option<Verified<Message>> {
+        let verified = letter.verified.get_or_init(|| self.cast.context.verify(letter.message.clone()).ok());
+        verified.clone()
+    }
+}
+
+impl Letter {
+    /// Something that no door lets in.
+    fn refused(from: u16, message: Message, bytes: Vec<u8>) -> Self {
+        let verified = OnceCell::from(None);
+        Self { from, message, bytes, verified }
+    }
+}
+
+/// A violation ends the run.
+pub(super) fn unsafe_(violation: Violation) -> Box<Verdict> {
+    Box::new(Verdict::Unsafe(violation))
+}
+
+/// A fault of the harness ends the run.
+pub(super) fn harness(error: &dyn std::fmt::Display) -> Box<Verdict> {
+    Box::new(Verdict::Harness(error.to_string()))
+}

@@ -1,0 +1,52 @@
+//! The *world*: n replicas, a store in memory for each, one queue of packets and a virtual clock, on one
+//! thread (simulation §1).
+//!
+//! A run is a function of its [`FaultPlan`]: [`run`] gives the same [`Report`], event hash included, every
+//! time. [`plan_of`] makes a plan from a seed. What is real: `quorate-replica` with everything below it,
+//! encoding and decoding of each message, the door that verifies, the turn of the shell. What stands in: the
+//! disk, the network, the clock, and in most runs the signatures.
+//!
+//! | file | what |
+//! |---|---|
+//! | `settings`, `plan`, `generate` | what a run is, and how a seed chooses it |
+//! | `dice`, `queue`, `clock`, `network`, `host` | chance, time, links, machines |
+//! | `machine`, `turns`, `faults`, `phases` | the world that turns them |
+//! | `workload` | clients |
+//! | `byzantine` | hostile validators |
+//! | `invariants` | what must hold, one file each |
+//! | `campaign` | many seeds |
+//! | `crash_points` | a script, crashed at every save and every send |
+
+pub mod byzantine;
+mod campaign;
+mod cast;
+mod clock;
+mod crash_points;
+mod dice;
+mod faults;
+mod generate;
+mod hash;
+mod host;
+pub mod invariants;
+mod machine;
+mod network;
+mod phases;
+mod plan;
+mod queue;
+mod settings;
+mod statement;
+mod turns;
+mod verdict;
+mod workload;
+
+pub use campaign::{Campaign, MUST_REACH, run_caught};
+pub use cast::Cast;
+pub use crash_points::{CrashPoints, script};
+pub use dice::{Dice, Stream};
+pub use generate::{lost_store_plan, plan_of};
+pub use hash::RollingHash;
+pub use phases::run;
+pub use plan::{FORMAT, Fault, FaultPlan, PlanError, Target, TimedFault};
+pub use settings::{NetworkSettings, Protocol, Settings, StorageSettings, WorkloadSettings};
+pub use statement::Statement;
+pub use verdict::{Report, Verdict, Violation};

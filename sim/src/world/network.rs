@@ -1,0 +1,212 @@
+//! The links between validators: what happens to a packet between sender and receiver.
+//!
+//! A packet is lost, delayed, duplicated, flipped or held here and nowhere else. Links have state
+//! ([`Fault`](super::plan::Fault)s change it); the rest is drawn per packet.
+
+use std::collections::BTreeMap;
+
+use super::dice::{Dice, Stream};
+use super::settings::NetworkSettings;
+
+/// One direction between two validators.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Link {
+    is_cut: bool,
+    is_held: bool,
+    extra_us: u64,
+    /// When the last packet arrives; an ordered link keeps the order.
+    last_arrival_us: u64,
+}
+
+/// All links.
+#[derive(Debug)]
+pub(super) struct Network {
+    settings: NetworkSettings,
+    dice: Dice,
+    size: usize,
+    links: Vec<Link>,
+    /// Kinds of messages that are lost, with sender and receiver.
+    dropped: Vec<(String, Option<u16>, Option<u16>)>,
+    counted: BTreeMap<&'static str, u64>,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Fate {
+    /// The times at which copies arrive.
+    pub(super) arrivals_us: Vec<u64>,
+    /// It waits until the link heals.
+    pub(super) is_held: bool,
+    /// This bit arrives flipped.
+    pub(super) flipped: Option<u64>,
+}
+
+impl Network {
+    pub(super) fn new(seed: u64, size: usize, settings: NetworkSettings) -> Self {
+        Self {
+            settings,
+            dice: Dice::new(seed, Stream::Network),
+            size,
+            links: vec![Link::default(); size * size],
+            dropped: Vec::new(),
+            counted: BTreeMap::new(),
+        }
+    }
+
+    /// Decides over a packet of `kind` that leaves now.
+    pub(super) fn send(&mut self, (from, to): (u16, u16), kind: &'static str, now_us: u64) -> Fate {
+        let is_dropped = self.dropped.iter().any(|(dropped, sender, receiver)| {
+            dropped == kind && sender.is_none_or(|s| s == from) && receiver.is_none_or(|r| r == to)
+        });
+        let settings = self.settings;
+        // Everything is drawn for every packet, so that one fault doesn't shift what others draw.
+        let lost = self.dice.chance(settings.loss_per_mille);
+        let twice = self.dice.chance(settings.duplicate_per_mille);
+        let flipped = self.dice.chance(settings.flip_per_mille);
+        let bit = self.dice.any();
+        let delays = [self.delay_us(), self.delay_us()];
+        let Some(link) = self.link(from, to) else { return Fate::default() };
+        if link.is_cut || lost || is_dropped {
+            *self.counted.entry("lost").or_default() += 1;
+            return Fate::default();
+        }
+        let is_held = link.is_held;
+        let mut arrivals_us = Vec::with_capacity(2);
+        for delay_us in delays.into_iter().take(if twice { 2 } else { 1 }) {
+            let mut arrival_us = now_us + delay_us + link.extra_us;
+            if settings.ordered {
+                arrival_us = arrival_us.max(link.last_arrival_us + 1);
+                link.last_arrival_us = arrival_us;
+            }
+            arrivals_us.push(arrival_us);
+        }
+        if twice {
+            *self.counted.entry("duplicated").or_default() += 1;
+        }
+        Fate { arrivals_us, is_held, flipped: flipped.then_some(bit) }
+    }
+
+    fn delay_us(&mut self) -> u64 {
+        let settings = self.settings;
+        let ordinary = self.dice.range(settings.delay_min_us, settings.delay_max_us);
+        let slow = self.dice.range(settings.delay_max_us, settings.slow_us.max(settings.delay_max_us));
+        if self.dice.chance(settings.slow_per_mille) { slow } else { ordinary }
+    }
+
+    fn link(&mut self, from: u16, to: u16) -> Option<&mut Link> {
+        let (from, to) = (usize::from(from), usize::from(to));
+        if from >= self.size || to >= self.size { None } else { self.links.get_mut(from * self.size + to) }
+    }
+
+    fn each(&mut self, change: impl Fn(u16, u16, &mut Link)) {
+        let size = u16::try_from(self.size).unwrap_or(u16::MAX);
+        for from in 0..size {
+            for to in 0..size {
+                if let Some(link) = self.link(from, to) {
+                    change(from, to, link);
+                }
+            }
+        }
+    }
+
+    /// Cuts all links between different groups.
+    pub(super) fn partition(&mut self, groups: &[Vec<u16>]) {
+        let group = |validator| groups.iter().position(|group| group.contains(&validator));
+        self.each(|from, to, link| {
+            link.is_cut |= from != to && (group(from).is_none() || group(from) != group(to));
+        });
+    }
+
+    /// Cuts what `from` sends to `to`.
+    pub(super) fn cut(&mut self, from: &[u16], to: &[u16]) {
+        self.each(|sender, receiver, link| link.is_cut |= from.contains(&sender) && to.contains(&receiver));
+    }
+
+    /// Holds what `from` sends to `to` back.
+    pub(super) fn hold(&mut self, from: &[u16], to: &[u16]) {
+        self.each(|sender, receiver, link| link.is_held |= from.contains(&sender) && to.contains(&receiver));
+    }
+
+    /// Cuts a validator off in both directions.
+    pub(super) fn isolate(&mut self, validator: u16) {
+        self.each(|from, to, link| link.is_cut |= from == validator || to == validator);
+    }
+
+    /// Loses messages of a kind.
+    pub(super) fn drop_kind(&mut self, kind: &str, from: Option<u16>, to: Option<u16>) {
+        self.dropped.push((kind.to_owned(), from, to));
+    }
+
+    /// Makes what a validator sends late.
+    pub(super) fn slow(&mut self, validator: u16, by_us: u64) {
+        self.each(|from, _, link| {
+            if from == validator {
+                link.extra_us = by_us;
+            }
+        });
+    }
+
+    /// Makes all links whole.
+    pub(super) fn heal(&mut self) {
+        self.dropped.clear();
+        self.each(|_, _, link| *link = Link { last_arrival_us: link.last_arrival_us, ..Link::default() });
+    }
+
+    /// From now on the network is as good as `settings`: the liveness phase.
+    pub(super) fn calm(&mut self, settings: NetworkSettings) {
+        self.heal();
+        self.settings = settings;
+    }
+
+    /// How often what was done to packets.
+    pub(super) const fn counted(&self) -> &BTreeMap<&'static str, u64> {
+        &self.counted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::settings::Settings;
+
+    fn network() -> Network {
+        Network::new(1, 4, Settings::calm(4).network)
+    }
+
+    #[test]
+    fn a_partition_cuts_between_groups_and_heals() {
+        let mut network = network();
+        network.partition(&[vec![0, 1], vec![2]]);
+        let arrives = |network: &mut Network, from, to| !network.send((from, to), "vote", 0).arrivals_us.is_empty();
+        assert!(arrives(&mut network, 0, 1));
+        assert!(!arrives(&mut network, 1, 2));
+        assert!(!arrives(&mut network, 3, 0), "who is in no group is alone");
+        network.heal();
+        assert!(arrives(&mut network, 1, 2));
+    }
+
+    #[test]
+    fn a_one_way_cut_leaves_the_other_way() {
+        let mut network = network();
+        network.cut(&[0], &[1]);
+        assert!(network.send((0, 1), "vote", 0).arrivals_us.is_empty());
+        assert!(!network.send((1, 0), "vote", 0).arrivals_us.is_empty());
+    }
+
+    #[test]
+    fn an_ordered_link_keeps_the_order() {
+        let settings = NetworkSettings { ordered: true, ..Settings::calm(2).network };
+        let mut network = Network::new(1, 2, settings);
+        let arrivals: Vec<u64> = (0..50).map(|_| network.send((0, 1), "vote", 0).arrivals_us[0]).collect();
+        assert!(arrivals.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn one_kind_can_be_lost_alone() {
+        let mut network = network();
+        network.drop_kind("commit", Some(0), None);
+        assert!(network.send((0, 1), "commit", 0).arrivals_us.is_empty());
+        assert!(!network.send((1, 0), "commit", 0).arrivals_us.is_empty());
+        assert!(!network.send((0, 1), "prepare", 0).arrivals_us.is_empty());
+    }
+}

@@ -1,0 +1,220 @@
+//! A run: faults first, then healing; the verdict (simulation §2.2).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use quorate_crypto::{Digest, Hasher};
+use quorate_replica::Event;
+use quorate_storage::{Family, Snapshot, Store};
+use quorate_types::operation::Operation;
+
+use super::dice::{Dice, Stream};
+use super::invariants::Fact;
+use super::machine::{Happening, Step, World, harness, unsafe_};
+use super::plan::FaultPlan;
+use super::settings::Settings;
+use super::verdict::{Report, Verdict, Violation};
+
+/// How often clients look at their watches.
+const RETRY_US: u64 = 100_000;
+/// How often a Byzantine validator has an idea.
+const MISCHIEF_US: u64 = 20_000;
+/// How often the liveness phase looks whether all is well.
+const LOOK_US: u64 = 100_000;
+
+/// Carries a plan out. The story is told in [`Report::trace`] if `tells`.
+#[must_use]
+pub fn run(plan: &FaultPlan, tells: bool) -> Report {
+    let mut world = match World::new(plan, tells) {
+        Ok(world) => world,
+        Err(verdict) => return Report::of(*verdict),
+    };
+    let verdict = world.live().map_or_else(|verdict| *verdict, |()| Verdict::Passed);
+    let mut reached = world.reached;
+    for (what, count) in world.network.counted() {
+        *reached.entry(what).or_default() += count;
+    }
+    let (made, acknowledged, judged) = world.workload.counted();
+    reached.insert("operation signed", u64::from(made));
+    reached.insert("operation acknowledged", acknowledged);
+    reached.insert("operation judged without a receipt", judged);
+    Report {
+        verdict,
+        virtual_ms: world.now_us / 1_000,
+        deliveries: world.deliveries,
+        turns: world.turns,
+        hash: world.hash.finish(),
+        reached,
+        crash_points: world.points,
+        byzantine: world.troupe.byzantine().iter().copied().collect(),
+        trace: world.story.unwrap_or_default(),
+    }
+}
+
+impl World {
+    fn live(&mut self) -> Step {
+        for me in 0..self.cast.size() {
+            self.queue.push(0, Happening::Start { me });
+        }
+        for me in self.troupe.byzantine().clone() {
+            self.queue.push(MISCHIEF_US, Happening::Mischief { me });
+        }
+        for (index, timed) in self.plan.events.iter().enumerate() {
+            self.queue.push(timed.at_ms * 1_000, Happening::Fault(index));
+        }
+        self.queue.push(1_000, Happening::Operation);
+        self.queue.push(RETRY_US, Happening::Retry);
+        let safety_us = self.plan.settings.safety_ms * 1_000;
+        while self.advance(safety_us)? {}
+        if self.plan.settings.liveness_ms == 0 {
+            return Ok(());
+        }
+        self.heal_core()?;
+        let deadline_us = self.now_us + self.plan.settings.liveness_ms * 1_000;
+        while self.now_us < deadline_us {
+            let look_us = (self.now_us + LOOK_US).min(deadline_us);
+            while self.advance(look_us)? {}
+            if self.pending().is_empty() {
+                self.tell(|| "-- all is well".to_owned());
+                return self.compare_states();
+            }
+        }
+        Err(Box::new(Verdict::Stuck { pending: self.pending() }))
+    }
+
+    /// All faults end for a random quorum of correct validators; the others stay as they are, or are cut off.
+    fn heal_core(&mut self) -> Step {
+        let mut dice = Dice::new(self.plan.seed, Stream::Topology);
+        let scene = self.observer.scene();
+        let quorum = scene.quorum();
+        let mut correct: Vec<u16> = (0..self.cast.size())
+            .filter(|who| !scene.byzantine.contains(who) && !scene.lost.contains(who))
+            .collect();
+        if correct.len() < quorum {
+            return Err(harness(&"the plan leaves no quorum of correct validators"));
+        }
+        dice.shuffle(&mut correct);
+        let rest_is_cut = dice.chance(500);
+        let rest = correct.split_off(quorum);
+        let core: BTreeSet<u16> = correct.into_iter().collect();
+        self.tell(|| format!("-- faults end; the core is {core:?}"));
+        self.crash_at = None;
+        self.network.calm(Settings::calm(self.cast.size()).network);
+        self.heal();
+        if rest_is_cut {
+            rest.iter().for_each(|who| self.network.isolate(*who));
+        }
+        let sync_max_us = self.plan.settings.storage.sync_max_us;
+        for who in core.iter().copied() {
+            let host = self.host(who);
+            host.paused_until_us = host.paused_until_us.min(host.clock.started_us);
+            host.clock.offset_ms = 0;
+            host.sync_max_us = sync_max_us;
+            self.start(who)?;
+            let now_us = self.now_us;
+            self.plan_turn(who, now_us);
+        }
+        self.core = Some(core);
+        // What waits is given to the core at once.
+        let waiting: Vec<Arc<Operation>> = self.workload.pending().values().map(|p| Arc::clone(&p.operation)).collect();
+        waiting.into_iter().for_each(|operation| self.submit(&operation));
+        Ok(())
+    }
+
+    /// What the core still owes, by name; empty if it has healed and serves.
+    fn pending(&self) -> Vec<String> {
+        let Some(core) = &self.core else { return Vec::new() };
+        let mut pending: Vec<String> =
+            self.workload.pending().keys().map(|id| format!("operation {id} has no receipt")).collect();
+        let places: Vec<_> = core.iter().map(|who| (*who, self.hosts[usize::from(*who)].place())).collect();
+        let highest = places.iter().map(|(_, place)| place.executed).max().unwrap_or_default();
+        for (who, place) in places {
+            if !place.signs {
+                let standing = self.hosts[usize::from(who)].replica.as_ref().map(|r| r.standing().to_string());
+                pending.push(format!("validator {who} doesn't sign: {standing:?}"));
+            }
+            if place.executed < highest {
+                pending.push(format!("validator {who} executed {} of {highest}: {place:?}", place.executed));
+            }
+        }
+        if !pending.is_empty() {
+            pending.extend(core.iter().map(|who| {
+                let host = &self.hosts[usize::from(*who)];
+                format!("validator {who}: {:?}", host.replica.as_ref().map(|replica| replica.report()))
+            }));
+        }
+        pending
+    }
+
+    /// The core's replicated state is equal, byte for byte (protocol §10, State).
+    fn compare_states(&mut self) -> Step {
+        let Some(core) = self.core.clone() else { return Ok(()) };
+        let mut first = None;
+        for who in core {
+            let host = &self.hosts[usize::from(who)];
+            let dump = (host.place().executed, dump(&host.store).map_err(|error| harness(&error))?);
+            let (other, expected) = *first.get_or_insert((who, dump));
+            if expected != dump {
+                let facts = vec![format!("validator {other}: {expected:?}"), format!("validator {who}: {dump:?}")];
+                return Err(unsafe_(Violation { invariant: "equal state, byte for byte", clause: "protocol §10, State", facts }));
+            }
+        }
+        Ok(())
+    }
+
+    /// A client signs its next operation and gives it to somebody.
+    pub(super) fn on_operation(&mut self) -> Step {
+        if self.core.is_some() || self.workload.is_done() {
+            return Ok(());
+        }
+        let operation = self.workload.next(&self.cast, self.now_us).map_err(|fault| harness(&fault))?;
+        if let Some(operation) = operation {
+            self.see(Fact::Invoked(&operation))?;
+            self.submit(&operation);
+        }
+        let pause_us = self.workload.pause_us();
+        self.queue.push(self.now_us + pause_us, Happening::Operation);
+        Ok(())
+    }
+
+    /// Gives an operation to one or two validators that are up.
+    fn submit(&mut self, operation: &Arc<Operation>) {
+        let gateways = self.gateways();
+        for gateway in self.workload.gateways(&gateways) {
+            let verified = self.cast.context.verify_operations(vec![Arc::clone(operation)]);
+            for operation in verified.into_iter().flatten() {
+                self.give(gateway, Event::Operation(operation));
+            }
+        }
+    }
+
+    /// Clients that have waited too long try elsewhere.
+    pub(super) fn on_retry(&mut self) {
+        for operation in self.workload.due(self.now_us) {
+            self.submit(&operation);
+        }
+        self.queue.push(self.now_us + RETRY_US, Happening::Retry);
+    }
+
+    /// A Byzantine validator has an idea.
+    pub(super) fn on_mischief(&mut self, me: u16) -> Step {
+        let wall_ms = self.wall_ms();
+        let letters = self.troupe.tick(&self.cast, wall_ms, me);
+        self.post_all(me, letters)?;
+        self.queue.push(self.now_us + MISCHIEF_US, Happening::Mischief { me });
+        Ok(())
+    }
+}
+
+/// The digest of a store's replicated families.
+fn dump(store: &impl Store) -> Result<Digest, quorate_storage::StoreError> {
+    let snapshot = store.snapshot()?;
+    let mut hasher = Hasher::new();
+    for family in Family::ALL.into_iter().filter(|family| family.is_replicated()) {
+        for (key, value) in snapshot.scan(family, &[], &[], usize::MAX)? {
+            hasher.update(&key);
+            hasher.update(&value);
+        }
+    }
+    Ok(hasher.finish())
+}

@@ -1,0 +1,369 @@
+//! The shells at work: packets in, turns, saves, sends, execution.
+
+use std::rc::Rc;
+
+use quorate_replica::execution::execute;
+use quorate_replica::{CoreNotice, Event, GuardFile, Notice, Outbox, Outgoing, Recipient, serve};
+use quorate_storage::{Durability, Store, WriteBatch};
+use quorate_types::ids::ValidatorIndex;
+use quorate_types::message::{Message, Request};
+
+use super::host::Saving;
+use super::invariants::Fact;
+use super::machine::{Happening, Letter, Step, World, harness, unsafe_};
+use super::statement::statements_of;
+use super::verdict::Violation;
+
+/// Bytes of one answer to a request.
+const ANSWER_BYTES: usize = 64 << 10;
+/// A process wakes up so much later than its timer, at least: no timer is finer.
+const WAKE_US: u64 = 1_000;
+
+impl World {
+    /// A packet arrives.
+    pub(super) fn arrive(&mut self, to: u16, letter: &Rc<Letter>, flipped: Option<u64>) -> Step {
+        if !self.host(to).is_up() {
+            return Ok(());
+        }
+        let paused_until_us = self.host(to).paused_until_us;
+        if paused_until_us > self.now_us {
+            let packet = Happening::Packet { to, letter: Rc::clone(letter), flipped };
+            self.queue.push(paused_until_us + 1, packet);
+            return Ok(());
+        }
+        self.deliveries += 1;
+        self.hash.add(self.now_us, letter.message.kind(), to, &letter.bytes);
+        if let Some(bit) = flipped {
+            self.try_flipped(letter, bit);
+            return Ok(());
+        }
+        if self.is_byzantine(to) {
+            let wall_ms = self.wall_ms();
+            let letters = self.troupe.hear(&self.cast, wall_ms, to, &letter.message);
+            self.post_all(to, letters)?;
+        }
+        let Some(message) = self.open(letter) else {
+            self.reach("message refused at the door");
+            return Ok(());
+        };
+        if let Message::Request(request) = &letter.message {
+            return self.answer(to, letter.from, request);
+        }
+        let from = ValidatorIndex(letter.from);
+        self.give(to, Event::Message { from, message });
+        Ok(())
+    }
+
+    /// A flipped bit never passes in reality, because the session checks; here it shows that nothing panics.
+    fn try_flipped(&mut self, letter: &Letter, bit: u64) {
+        let mut bytes = letter.bytes.clone();
+        let bit = usize::try_from(bit).unwrap_or(0) % (bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        use quorate_types::codec::Canonical;
+        if let Ok(message) = Message::from_bytes(&bytes) {
+            let _ = self.cast.context.verify(message);
+        }
+        self.reach("bit flipped on the way");
+    }
+
+    fn answer(&mut self, me: u16, to: u16, request: &Request) -> Step {
+        let epoch = self.cast.context.epoch;
+        let store = self.host(me).store.clone();
+        let answers = serve::answer(&store, epoch, request, ANSWER_BYTES).map_err(|fault| {
+            let facts = vec![format!("validator {me} can't answer {request:?}"), fault.to_string()];
+            unsafe_(Violation { invariant: "requests are answered from the store", clause: "protocol §9.4", facts })
+        })?;
+        for message in answers {
+            self.send_outgoing(me, &Outgoing { to: Recipient::One(ValidatorIndex(to)), message })?;
+        }
+        Ok(())
+    }
+
+    /// Puts an event into an inbox, and plans a turn.
+    pub(super) fn give(&mut self, me: u16, event: Event) {
+        self.host(me).inbox.push(event);
+        let soon_us = self.now_us + self.scheduling.below(50);
+        self.plan_turn(me, soon_us);
+    }
+
+    /// Plans a turn, unless an earlier one is planned.
+    pub(super) fn plan_turn(&mut self, me: u16, at_us: u64) {
+        let host = self.host(me);
+        if host.turn_us.is_some_and(|planned| planned <= at_us) {
+            return;
+        }
+        host.turn_us = Some(at_us);
+        let generation = host.generation;
+        self.queue.push(at_us, Happening::Turn { me, generation });
+    }
+
+    /// A turn: the inbox, the turn's end, what came out.
+    pub(super) fn on_turn(&mut self, me: u16, generation: u64) -> Step {
+        let now_us = self.now_us;
+        let host = self.host(me);
+        if host.generation != generation || host.turn_us != Some(now_us) {
+            return Ok(());
+        }
+        host.turn_us = None;
+        if host.saving.is_some() {
+            return Ok(());
+        }
+        if host.paused_until_us > now_us {
+            let resumes_us = host.paused_until_us;
+            self.plan_turn(me, resumes_us);
+            return Ok(());
+        }
+        let before = host.place();
+        let now = host.clock.now(now_us);
+        let events = std::mem::take(&mut host.inbox);
+        let Some(replica) = &mut host.replica else { return Ok(()) };
+        let mut out = Outbox::default();
+        for event in events {
+            replica.step(now, event, &mut out);
+        }
+        replica.step(now, Event::Turn, &mut out);
+        let after = host.place();
+        self.turns += 1;
+        self.hash.add(now_us, "turn", me, &[]);
+        self.see(Fact::Turn { by: me, before, after })?;
+        if !self.is_byzantine(me) {
+            for outgoing in out.after.iter().chain(&out.now) {
+                for statement in statements_of(&outgoing.message, ValidatorIndex(me)) {
+                    self.observer.see(Fact::Signed { by: me, statement, place: after }).map_err(unsafe_)?;
+                }
+            }
+        }
+        self.on_notices(me, std::mem::take(&mut out.notices))?;
+        for outgoing in std::mem::take(&mut out.now) {
+            self.send_outgoing(me, &outgoing)?;
+        }
+        self.save(me, out)
+    }
+
+    fn on_notices(&mut self, me: u16, notices: Vec<Notice>) -> Step {
+        for notice in notices {
+            self.note(me, &notice);
+            self.see(Fact::Notice { by: me, notice: &notice })?;
+            let Notice::Certified(certificate) = &notice else { continue };
+            if self.is_byzantine(me) {
+                continue;
+            }
+            for receipt in self.workload.on_certified(certificate.execution.sequence) {
+                self.see(Fact::Acknowledged(&receipt))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, me: u16, notice: &Notice) {
+        match notice {
+            Notice::Core(CoreNotice::Enters { view, anchor, .. }) => {
+                self.reach("view entered");
+                self.tell(|| format!("{me} enters view {view}, anchor at {anchor}"));
+            }
+            Notice::Core(CoreNotice::Leaves { from, to }) => self.tell(|| format!("{me} leaves view {from} for {to}")),
+            Notice::Core(CoreNotice::Complains(view, cause)) => {
+                self.reach("complaint");
+                self.tell(|| format!("{me} complains about view {view}: {cause:?}"));
+            }
+            Notice::Core(other) => self.tell(|| format!("{me}: {other:?}")),
+            Notice::Delivered { sequence, digest, view, .. } => {
+                self.reach("delivered");
+                self.tell(|| format!("{me} delivers {sequence} {digest:?} in view {view}"));
+            }
+            Notice::Certified(certificate) => {
+                let execution = certificate.execution;
+                self.tell(|| format!("{me} holds the execution certificate of {}", execution.sequence));
+            }
+            Notice::Stable(sequence) => {
+                self.reach("stable checkpoint");
+                self.tell(|| format!("{me} has stable checkpoint {sequence}"));
+            }
+            Notice::Contradiction(pair) => {
+                self.reach("contradiction seen");
+                self.tell(|| format!("{me} holds {} against {}", pair.kind(), pair.offender()));
+            }
+            Notice::Standing(standing) => self.tell(|| format!("{me} is {standing}")),
+            Notice::Refused(refusal) => self.tell(|| format!("the guard of {me} refuses: {refusal}")),
+            Notice::Intake(id, intake) => self.tell(|| format!("{me} takes {id} in: {intake:?}")),
+        }
+    }
+
+    /// Writes the records; they become durable a moment later.
+    fn save(&mut self, me: u16, out: Outbox) -> Step {
+        let Outbox { records, guard, batch, after, execute, .. } = out;
+        if records.is_empty() && after.is_empty() && execute.is_empty() {
+            return self.rest(me);
+        }
+        if !records.is_empty() && self.dies_here(me, (0, false))? {
+            return Ok(());
+        }
+        let must_sync = !after.is_empty() || !execute.is_empty();
+        let host = self.host(me);
+        host.store.write(records.clone(), Durability::Buffered).map_err(|error| harness(&error))?;
+        host.unsynced.push(records);
+        if !must_sync {
+            return self.rest(me);
+        }
+        let guard_file = batch.filter(|_| !guard.is_empty()).map(|batch| GuardFile { batch, records: guard });
+        host.saving = Some(Saving { guard_file, after, execute });
+        let (generation, sync_max_us) = (host.generation, host.sync_max_us);
+        let sync_us = self.storage.range(self.plan.settings.storage.sync_min_us, sync_max_us);
+        self.queue.push(self.now_us + sync_us, Happening::Saved { me, generation });
+        Ok(())
+    }
+
+    /// The disk has synced: what waited for it may go.
+    pub(super) fn on_saved(&mut self, me: u16, generation: u64) -> Step {
+        let now_us = self.now_us;
+        let host = self.host(me);
+        if host.generation != generation {
+            return Ok(());
+        }
+        if host.paused_until_us > now_us {
+            let resumes_us = host.paused_until_us;
+            self.queue.push(resumes_us, Happening::Saved { me, generation });
+            return Ok(());
+        }
+        // Store and guard file are synced in parallel: a crash may find any of the two done, or none.
+        let everything = self.host(me).store.unsynced();
+        let keep = self.crash_at.is_some_and(|(_, keep, _)| keep);
+        let survives = if keep { everything } else { 0 };
+        if self.dies_here(me, (survives, false))?
+            || self.dies_here(me, (everything, false))?
+            || self.dies_here(me, (0, true))?
+        {
+            return Ok(());
+        }
+        self.make_durable(me)?;
+        if self.dies_here(me, (0, true))? {
+            return Ok(());
+        }
+        let Some(Saving { after, execute, .. }) = self.host(me).saving.take() else { return Ok(()) };
+        for outgoing in &after {
+            self.send_outgoing(me, outgoing)?;
+            if self.host(me).generation != generation {
+                return Ok(());
+            }
+        }
+        self.host(me).jobs.extend(execute);
+        self.plan_execution(me);
+        self.rest(me)
+    }
+
+    /// Store and guard file are on the disk now.
+    fn make_durable(&mut self, me: u16) -> Step {
+        let host = self.host(me);
+        host.store.write(WriteBatch::new(), Durability::Synced).map_err(|error| harness(&error))?;
+        let durable = std::mem::take(&mut host.unsynced);
+        if let Some(saving) = &mut host.saving
+            && let Some(file) = saving.guard_file.take()
+        {
+            host.guard_file = Some(file);
+        }
+        for records in &durable {
+            self.see(Fact::Durable { by: me, records })?;
+        }
+        Ok(())
+    }
+
+    /// Until the next event or the next timer.
+    fn rest(&mut self, me: u16) -> Step {
+        let now_us = self.now_us;
+        let host = self.host(me);
+        let Some(replica) = &host.replica else { return Ok(()) };
+        let due_us = if host.inbox.is_empty() {
+            host.clock.at_us(replica.deadline_ms()).max(now_us + WAKE_US)
+        } else {
+            now_us + 1
+        };
+        self.plan_turn(me, due_us);
+        Ok(())
+    }
+
+    /// Sends a message; the process may die between two receivers.
+    pub(super) fn send_outgoing(&mut self, me: u16, outgoing: &Outgoing) -> Step {
+        let recipients: Vec<u16> = match outgoing.to {
+            Recipient::All => self.cast.validators().map(|to| to.0).filter(|to| *to != me).collect(),
+            Recipient::One(to) => vec![to.0],
+        };
+        self.see(Fact::Leaves { by: me, message: &outgoing.message })?;
+        if self.is_byzantine(me) {
+            let letters = recipients.into_iter().map(|to| (to, outgoing.message.clone())).collect();
+            let wall_ms = self.wall_ms();
+            let letters = self.troupe.send(&self.cast, wall_ms, me, letters);
+            return self.post_all(me, letters);
+        }
+        let letter = self.letter(me, &outgoing.message)?;
+        for to in recipients {
+            self.post(to, &letter);
+            if self.dies_here(me, (0, true))? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Posts what a Byzantine validator says.
+    pub(super) fn post_all(&mut self, me: u16, letters: Vec<(u16, Message)>) -> Step {
+        for (to, message) in letters {
+            self.see(Fact::Leaves { by: me, message: &message })?;
+            let letter = self.letter(me, &message)?;
+            self.post(to, &letter);
+        }
+        Ok(())
+    }
+
+    fn plan_execution(&mut self, me: u16) {
+        let execution_us = self.storage.range(1, self.plan.settings.storage.execution_max_us);
+        let at_us = self.now_us + execution_us;
+        let host = self.host(me);
+        if host.is_executing || host.jobs.is_empty() {
+            return;
+        }
+        host.is_executing = true;
+        let generation = host.generation;
+        self.queue.push(at_us, Happening::Execute { me, generation });
+    }
+
+    /// The execution thread carries one job out.
+    pub(super) fn on_execute(&mut self, me: u16, generation: u64) -> Step {
+        let now_us = self.now_us;
+        let host = self.host(me);
+        if host.generation != generation {
+            return Ok(());
+        }
+        if host.paused_until_us > now_us {
+            let resumes_us = host.paused_until_us;
+            self.queue.push(resumes_us, Happening::Execute { me, generation });
+            return Ok(());
+        }
+        host.is_executing = false;
+        let Some(job) = host.jobs.pop_front() else { return Ok(()) };
+        self.carry_out(me, &job)?;
+        self.plan_execution(me);
+        Ok(())
+    }
+
+    /// Executes a job, writes what came out, and tells the replica.
+    pub(super) fn carry_out(&mut self, me: u16, job: &quorate_replica::ExecutionJob) -> Step {
+        let store = self.host(me).store.clone();
+        let done = execute(&store, &self.execution, job).map_err(|fault| {
+            let facts = vec![format!("validator {me} can't execute sequence {}", job.sequence), fault.to_string()];
+            unsafe_(Violation { invariant: "what is delivered can be executed", clause: "protocol §3.5", facts })
+        })?;
+        let (executed, receipts, proposal) = (&done.executed, &done.receipts[..], &job.proposal);
+        self.see(Fact::Executed { by: me, executed, proposal, receipts })?;
+        if !self.is_byzantine(me) {
+            let judged: Vec<_> = done.judgements.iter().map(|(id, _)| *id).collect();
+            self.workload.on_executed(job.sequence, receipts, &judged);
+        }
+        self.tell(|| format!("{me} executes {}: {} receipts", job.sequence, done.receipts.len()));
+        let host = self.host(me);
+        host.store.write(done.batch, Durability::Buffered).map_err(|error| harness(&error))?;
+        // Nothing signed is in it; its place in the order of batches is what matters.
+        host.unsynced.push(WriteBatch::new());
+        self.give(me, Event::Executed(done.executed));
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+//! How a run ends.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use quorate_crypto::Digest;
+
+/// What a run showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing unsafe, and everything healed and served.
+    Passed,
+    /// A property doesn't hold.
+    Unsafe(Violation),
+    /// After all faults ended, something stayed pending.
+    Stuck {
+        /// What, by name.
+        pending: Vec<String>,
+    },
+    /// The harness itself failed: a fault beyond the budget, or an error of a store that nobody ordered.
+    Harness(String),
+}
+
+/// A property that doesn't hold, with the facts that contradict each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The property.
+    pub invariant: &'static str,
+    /// Where it is specified.
+    pub clause: &'static str,
+    /// What contradicts what.
+    pub facts: Vec<String>,
+}
+
+/// A finished run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// When it ended.
+    pub virtual_ms: u64,
+    /// Packets delivered.
+    pub deliveries: u64,
+    /// Turns of all validators.
+    pub turns: u64,
+    /// The rolling hash of all events.
+    pub hash: Digest,
+    /// What was reached, by name: rare branches that a campaign must have seen.
+    pub reached: BTreeMap<&'static str, u64>,
+    /// Points at which a crash could be placed.
+    pub crash_points: u64,
+    /// Who was Byzantine.
+    pub byzantine: Vec<u16>,
+    /// The last lines of the story, if it was told.
+    pub trace: Vec<String>,
+}
+
+impl Report {
+    /// A run of which nothing but its end is known.
+    pub(super) fn of(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            virtual_ms: 0,
+            deliveries: 0,
+            turns: 0,
+            hash: Digest::ZERO,
+            reached: BTreeMap::new(),
+            crash_points: 0,
+            byzantine: Vec::new(),
+            trace: Vec::new(),
+        }
+    }
+}
+
+impl Verdict {
+    /// The exit code of the command line: 0 pass, 1 safety, 2 liveness, 3 harness (simulation §3).
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Passed => 0,
+            Self::Unsafe(_) => 1,
+            Self::Stuck { .. } => 2,
+            Self::Harness(_) => 3,
+        }
+    }
+
+    /// Whether nothing was found.
+    #[must_use]
+    pub const fn is_passed(&self) -> bool {
+        matches!(self, Self::Passed)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passed => write!(f, "PASSED"),
+            Self::Unsafe(violation) => write!(f, "UNSAFE: {violation}"),
+            Self::Stuck { pending } => {
+                write!(f, "STUCK: after all faults had ended, this stayed pending:")?;
+                pending.iter().try_for_each(|line| write!(f, "\n  {line}"))
+            }
+            Self::Harness(reason) => write!(f, "HARNESS ERROR: {reason}"),
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.invariant, self.clause)?;
+        self.facts.iter().try_for_each(|fact| write!(f, "\n  {fact}"))
+    }
+}

@@ -41,7 +41,7 @@ fn a_parent_executes_before_its_child_whichever_comes_first_in_the_lanes() {
     }
 }
 
-/// faults D6: depth without recursion.
+/// Depth costs no recursion.
 #[test]
 fn a_chain_of_thousands_in_reverse_order_executes_from_its_root() {
     let mut world = World::new();
@@ -184,7 +184,7 @@ fn a_parent_outside_of_the_index_counts_as_missing() {
     assert_eq!((executed.receipts.len(), executed.waiting.operations), (0, 1));
 }
 
-/// faults D2: every bound of the room holds exactly, with a receipt for what doesn't fit.
+/// Orphans in bulk: every bound of the room holds exactly, with a receipt for what doesn't fit.
 #[test]
 fn the_waiting_room_is_bounded_in_all_and_for_each_author_and_lane() {
     let orphans = |world: &mut World, authors: &[u8], lanes: u16| -> Vec<(u16, Arc<Operation>)> {

@@ -71,7 +71,7 @@ fn another_operation_with_a_used_nonce_is_told_which_one_used_it() {
     assert!(world.receipt(&op(&world, author(2), 7, 1)).is_applied(), "another author's nonce is another");
 }
 
-/// faults B1: two operations with one nonce in one sequence.
+/// Row 2, within one sequence.
 #[test]
 fn of_two_operations_with_one_nonce_one_executes() {
     let mut world = World::new();
@@ -196,7 +196,7 @@ fn a_rejection_consumes_the_nonce_and_changes_nothing_else_of_entities() {
     assert_eq!(world.judgement(&op(&world, author(1), 7, 0)), Judgement::NonceUsed { by: rejected.id() });
 }
 
-/// §3.4 and faults B6: the base is any nonce below 2⁶³, and no number locks anybody else out.
+/// §3.4: the base is any nonce below 2⁶³, and no number locks anybody else out.
 #[test]
 fn the_first_nonce_sets_the_base_and_extreme_ones_do_no_harm() {
     let mut world = World::new();

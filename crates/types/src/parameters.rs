@@ -199,6 +199,7 @@ impl Parameters {
         Ok(())
     }
 
+    /// What protocol §§1.4, 6.2 and 6.4 demand of combinations, and what makes sense of the rest.
     fn relations(&self) -> [Relation; 14] {
         let low = |field, value, low, because| Relation { field, value, low, high: u32::MAX.into(), because };
         let high = |field, value, high: u32, because| Relation { field, value, low: 0, high: high.into(), because };
@@ -296,7 +297,7 @@ mod tests {
         }
     }
 
-    /// protocol §6 ("W ≥ 2K", "the configuration check proves"), §8.4 (E_min), §4 (T_fair).
+    /// protocol §6.2 (`W ≥ 2K`), §6.4 (size against time), §1.4 (the cap), §8.4 (`E_min`), §4.7 (`T_fair`).
     #[test]
     fn combinations_that_the_protocol_cannot_run_with_are_refused() {
         let cases: [(&[(&str, u32)], &str); 14] = [

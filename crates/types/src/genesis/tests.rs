@@ -151,7 +151,7 @@ fn every_key_name_store_and_address_stands_once() {
     }
 }
 
-/// faults §1.8, architecture §8: a weak key never enters the set.
+/// architecture §8: a weak key never enters the set.
 #[test]
 fn weak_keys_of_validators_and_administrators_are_refused() {
     let weak = PublicKey::from_bytes([0; 32]);

@@ -348,7 +348,7 @@ fn nested(levels: usize) -> OperationBuilder {
     builder().mutate(document(), Change::Put { value })
 }
 
-/// faults D6: depth bombs. 64 levels pass through a protobuf reader that stops at 100.
+/// 64 levels pass through a protobuf reader that stops at 100.
 #[test]
 fn sixty_four_levels_pass_and_a_depth_bomb_is_refused() {
     assert!(nested(64).sign(&key()).is_ok());

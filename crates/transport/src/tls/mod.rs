@@ -18,7 +18,8 @@ use rustls::pki_types::pem;
 pub use self::authority::{Authority, ServerCertificate};
 pub use self::client::{client_config, server_config};
 pub use self::identity::NetworkIdentity;
-pub(crate) use self::peer::{dial_config, listen_config};
+pub use self::peer::dial_config;
+pub(crate) use self::peer::listen_config;
 pub use self::pinned::{Expected, WrongKey};
 pub(crate) use self::pinned::{key_of, wrong_key};
 

@@ -11,7 +11,10 @@ use super::pinned::Pinned;
 use super::{Expected, NetworkIdentity, TlsFault, alpn, provider};
 
 /// For dialling exactly one validator.
-pub(crate) fn dial_config(identity: &NetworkIdentity, expected: Expected) -> Result<Arc<ClientConfig>, TlsFault> {
+///
+/// # Errors
+/// If TLS refuses the identity.
+pub fn dial_config(identity: &NetworkIdentity, expected: Expected) -> Result<Arc<ClientConfig>, TlsFault> {
     let provider = provider();
     let verifier = Pinned::new(vec![expected], Arc::clone(&provider));
     let mut config = ClientConfig::builder_with_provider(provider)

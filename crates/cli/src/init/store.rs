@@ -1,0 +1,100 @@
+//! A validator's first store and guard file (protocol §7.5), and how a store made before its cluster learns
+//! to which one it belongs.
+
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use quorate_crypto::Digest;
+use quorate_node::config::{NodeConfig, Paths, ResourcesConfig};
+use quorate_node::guard_file::GuardFile;
+use quorate_replica::{create_store, records};
+use quorate_rocks::{RocksOptions, RocksStore};
+use quorate_storage::{Durability, Store, WriteBatch};
+use quorate_types::genesis::Genesis;
+use quorate_types::ids::ClusterId;
+
+use crate::files;
+
+/// Makes store and guard file. Without a cluster the store belongs to none until [`bind`].
+///
+/// # Errors
+/// If one of them is there already, or can't be written.
+pub fn create(paths: &Paths, cluster: Option<ClusterId>, incarnation: [u8; 32]) -> anyhow::Result<()> {
+    ensure!(
+        !RocksStore::exists(&paths.store),
+        "a store lies in {} already; a validator's store is never made anew",
+        paths.store.display()
+    );
+    GuardFile::create(&paths.guard_file, incarnation)?;
+    let store = RocksStore::open(&paths.store, &small())
+        .with_context(|| format!("making the store in {}", paths.store.display()))?;
+    let batch = match cluster {
+        Some(cluster) => create_store(cluster, incarnation),
+        None => {
+            let mut batch = WriteBatch::new();
+            records::incarnation().put(&mut batch, &Digest::new(incarnation));
+            batch
+        }
+    };
+    store.write(batch, Durability::Synced).context("writing the first records of the store")?;
+    drop(store);
+    files::sync_directory(paths.store.parent().unwrap_or(Path::new(".")))
+}
+
+/// Opens the store that `init` made.
+///
+/// # Errors
+/// If there is none: an empty directory is never a first start (protocol §7.5).
+pub fn open(config: &NodeConfig) -> anyhow::Result<RocksStore> {
+    let path = &config.paths.store;
+    if !RocksStore::exists(path) {
+        bail!(
+            "there is no store in {}. If this validator never ran, make it with `quorate init`. If it ran before, \
+             its store is lost: this version has no way back for it, so keep it stopped; a new store with the \
+             same keys would only follow, and sign nothing",
+            path.display()
+        );
+    }
+    let options = options(&config.resources);
+    RocksStore::open(path, &options).with_context(|| format!("opening the store in {}", path.display()))
+}
+
+/// Writes into a store that was made before its cluster that it belongs to this one. Does nothing if it
+/// belongs to one already.
+///
+/// # Errors
+/// If the genesis doesn't know this store: its nonce is nobody's there.
+pub fn bind(store: &RocksStore, genesis: &Genesis) -> anyhow::Result<()> {
+    if records::cluster().is_kept(store)? {
+        return Ok(());
+    }
+    let Some(incarnation) = records::incarnation().read(store)? else {
+        bail!("the store has no incarnation nonce: it was not made by `quorate init`");
+    };
+    let known =
+        |nonce: &[u8; 32]| genesis.content.validators.iter().find(|validator| validator.info.incarnation == *nonce);
+    let Some(validator) = known(incarnation.as_bytes()) else {
+        bail!(
+            "this store's incarnation nonce {incarnation} is not in the genesis: the public part that went into it \
+             was another one. Have the genesis assembled again, with the public-part.toml that lies here"
+        );
+    };
+    tracing::info!(validator = validator.info.name, cluster = %genesis.cluster, "the store now belongs to this cluster");
+    let batch = create_store(genesis.cluster, *incarnation.as_bytes());
+    store.write(batch, Durability::Synced).context("binding the store to its cluster")
+}
+
+fn options(resources: &ResourcesConfig) -> RocksOptions {
+    RocksOptions {
+        block_cache_bytes: resources.block_cache_bytes,
+        write_buffer_bytes: resources.write_buffer_bytes,
+        max_log_bytes: resources.max_log_bytes,
+        max_open_files: resources.max_open_files,
+        background_jobs: resources.background_jobs,
+    }
+}
+
+/// Enough to write two records.
+fn small() -> RocksOptions {
+    RocksOptions { block_cache_bytes: 1 << 20, write_buffer_bytes: 1 << 20, ..RocksOptions::default() }
+}

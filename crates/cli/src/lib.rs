@@ -1,0 +1,95 @@
+//! The command line of Quorate, one module per subcommand.
+//!
+//! It composes what the other crates do and decides nothing about the protocol. Every error says what was
+//! wrong and what to do; the exit code is 0 only if everything asked for was done.
+
+pub mod bench;
+pub mod connect;
+pub mod demo;
+pub mod files;
+pub mod get;
+pub mod import;
+pub mod init;
+pub mod json;
+pub mod keygen;
+pub mod local;
+pub mod paint;
+pub mod progress;
+pub mod receipt;
+pub mod start;
+pub mod status;
+pub mod submit;
+pub mod watch;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+/// A cluster that orders signed operations, even if some of its members lie.
+#[derive(Parser, Debug)]
+#[command(name = "quorate", version, about, max_term_width = 110, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Init(init::InitArgs),
+    Start(start::StartArgs),
+    Keygen(keygen::KeygenArgs),
+    Submit(Box<submit::SubmitArgs>),
+    Get(get::GetArgs),
+    Watch(watch::WatchArgs),
+    Status(status::StatusArgs),
+    Receipt(receipt::ReceiptArgs),
+    Import(import::command::ImportArgs),
+    Bench(Box<bench::BenchArgs>),
+    Demo(demo::DemoArgs),
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("quorate: {}", words(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error with its causes; one whose words already stand in those before isn't said again.
+fn words(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        before if before.contains(&cause) => said,
+        before => format!("{before}: {cause}"),
+    })
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Init(args) => args.run(),
+        Command::Start(args) => wait(args.run()),
+        Command::Keygen(args) => args.run(),
+        Command::Submit(args) => wait(args.run()),
+        Command::Get(args) => wait(args.run()),
+        Command::Watch(args) => wait(args.run()),
+        Command::Status(args) => wait(args.run()),
+        Command::Receipt(args) => wait(args.run()),
+        Command::Import(args) => wait(args.run()),
+        Command::Bench(args) => wait(args.run()),
+        Command::Demo(args) => wait(args.run()),
+    }
+}
+
+/// Runs a command that talks to others.
+fn wait(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("starting the threads of this program")?;
+    runtime.block_on(command)
+}

@@ -23,7 +23,7 @@ const OLD_SEQUENCES: usize = 16;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Ledger<S> {
+pub(crate) struct Ledger<S> {
     store: Arc<S>,
     hub: Arc<Hub>,
     old: Mutex<VecDeque<Arc<Sequenced>>>,

@@ -11,15 +11,20 @@
 pub mod clock;
 pub mod config;
 mod driver;
+pub mod dump;
 mod error;
 mod executor;
 pub mod guard_file;
 pub mod hub;
+mod intake;
 pub mod keys;
 mod ledger;
 pub mod metrics;
+mod node;
+mod peers;
 mod persist;
 pub mod quorum_watch;
+mod services;
 mod supervise;
 pub mod telemetry;
 
@@ -29,3 +34,6 @@ pub mod verifier;
 
 pub use self::driver::Mode;
 pub use self::error::NodeError;
+pub use self::node::{
+    ClientTls, Environment, Listeners, Node, OpenStore, Plan, Residence, Secrets, Threads, run, signals,
+};

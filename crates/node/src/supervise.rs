@@ -107,7 +107,7 @@ impl Supervisor {
     }
 }
 
-fn panicked(task: &'static str, panic: &(dyn Any + Send)) -> NodeError {
+pub(crate) fn panicked(task: &'static str, panic: &(dyn Any + Send)) -> NodeError {
     let text = panic.downcast_ref::<String>().cloned();
     let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
     NodeError::Panicked { task, message: text.unwrap_or_else(|| "no words".to_owned()) }

@@ -70,7 +70,6 @@ pub(crate) struct Other {
 /// Judges mode and age after every turn, and publishes them.
 #[derive(Debug)]
 pub(crate) struct Judge {
-    me: ValidatorIndex,
     quorum: Quorum,
     names: Arc<[String]>,
     watch: QuorumWatch,
@@ -105,7 +104,6 @@ impl Judge {
         let others = status.others.clone();
         let (published, receiver) = watch::channel(Arc::new(status));
         let judge = Self {
-            me,
             quorum,
             names: context.set.iter().map(|(_, info)| info.name.clone()).collect(),
             watch: QuorumWatch::new(me, quorum, context.parameters.status_interval_ms.into()),
@@ -201,10 +199,5 @@ impl Judge {
 
     fn name(&self, validator: ValidatorIndex) -> &str {
         self.names.get(validator.position()).map_or("?", String::as_str)
-    }
-
-    /// This validator.
-    pub(crate) const fn me(&self) -> ValidatorIndex {
-        self.me
     }
 }

@@ -1,0 +1,214 @@
+//! A whole node: its parts made, wired and started, then waited for.
+
+mod build;
+mod gauges;
+mod setup;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use quorate_storage::Store;
+use quorate_transport::links::PeerLinks;
+use quorate_transport::{Connector, TcpConnector};
+use quorate_types::genesis::Genesis;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use self::build::{Base, Recovered};
+use self::gauges::AskResidence;
+pub use self::gauges::Residence;
+pub use self::setup::{ClientTls, Secrets};
+use crate::clock::Clock;
+use crate::config::NodeConfig;
+use crate::error::NodeError;
+use crate::supervise::Supervisor;
+
+/// An open store, and how to ask it what it holds in memory.
+pub struct OpenStore<S> {
+    store: Arc<S>,
+    residence: Option<AskResidence>,
+}
+
+impl<S: Store> OpenStore<S> {
+    /// A store that isn't asked.
+    #[must_use]
+    pub fn new(store: S) -> Self {
+        Self::shared(Arc::new(store))
+    }
+
+    /// A store that someone else holds, too.
+    #[must_use]
+    pub const fn shared(store: Arc<S>) -> Self {
+        Self { store, residence: None }
+    }
+
+    /// Asks `residence` when the metrics are read.
+    #[must_use]
+    pub fn with_residence(mut self, residence: impl Fn() -> Residence + Send + Sync + 'static) -> Self {
+        self.residence = Some(Arc::new(residence));
+        self
+    }
+}
+
+/// Where a node's work is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// Driver and execution have threads of their own, signatures a pool.
+    Own,
+    /// Everything on the caller's runtime, for simulations: the order of events follows from the runtime's.
+    /// There is no admin socket and no page of metrics.
+    Inline,
+}
+
+/// What a node is given of the world.
+#[derive(Clone, Debug)]
+pub struct Environment<C> {
+    /// Listens and connects.
+    pub connector: C,
+    /// The clocks.
+    pub clock: Clock,
+    /// Where work is done.
+    pub threads: Threads,
+}
+
+/// The two listeners that other machines reach.
+#[derive(Debug)]
+pub struct Listeners<C: Connector> {
+    /// For validators.
+    pub peers: C::Listener,
+    /// For clients.
+    pub clients: C::Listener,
+}
+
+impl<C: Connector> Listeners<C> {
+    /// Listens where the configuration says.
+    ///
+    /// # Errors
+    /// If an address can't be listened on.
+    pub async fn open(connector: &C, config: &NodeConfig) -> Result<Self, NodeError> {
+        let peers = listen(connector, "peer listener", config.peers.listen).await?;
+        let clients = listen(connector, "client listener", config.clients.listen).await?;
+        Ok(Self { peers, clients })
+    }
+}
+
+async fn listen<C: Connector>(connector: &C, what: &'static str, at: SocketAddr) -> Result<C::Listener, NodeError> {
+    let listener = connector.listen(&at.to_string()).await;
+    listener.map_err(|source| NodeError::Listen { what, address: at.to_string(), source })
+}
+
+/// Runs one validator until `shutdown` resolves, then stops it in an orderly way. The library's door.
+///
+/// # Errors
+/// Why it didn't start, or stopped by itself. The last log line says the same.
+pub async fn run<S: Store>(
+    config: NodeConfig,
+    genesis: Genesis,
+    secrets: Secrets,
+    store: OpenStore<S>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), NodeError> {
+    let environment = Environment { connector: TcpConnector, clock: Clock::system(), threads: Threads::Own };
+    let started = async {
+        let listeners = Listeners::open(&environment.connector, &config).await?;
+        Node::start(environment, listeners, Plan { config, genesis, secrets, store }).await
+    };
+    let result = match started.await {
+        Err(error) => Err(error),
+        Ok(node) => {
+            let stopper = node.stopper();
+            tokio::spawn(async move {
+                shutdown.await;
+                info!("asked to stop");
+                stopper.cancel();
+            });
+            node.wait().await
+        }
+    };
+    match &result {
+        Ok(()) => info!("stopped"),
+        Err(error) => error!("stopped: {error}"),
+    }
+    result
+}
+
+/// Resolves at SIGTERM or SIGINT.
+///
+/// # Errors
+/// If the operating system refuses handlers.
+pub fn signals() -> Result<impl Future<Output = ()> + Send + 'static, NodeError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |source| NodeError::System { what: "a signal handler", source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// What makes a node this validator.
+pub struct Plan<S> {
+    /// Its configuration.
+    pub config: NodeConfig,
+    /// The cluster.
+    pub genesis: Genesis,
+    /// Its keys.
+    pub secrets: Secrets,
+    /// Its store.
+    pub store: OpenStore<S>,
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    supervisor: Supervisor,
+    links: Arc<PeerLinks>,
+    stopping: CancellationToken,
+    client_address: Option<SocketAddr>,
+}
+
+impl Node {
+    /// Starts all parts.
+    ///
+    /// # Errors
+    /// Why it can't start; nothing runs then.
+    pub async fn start<S: Store, C: Connector>(
+        environment: Environment<C>,
+        listeners: Listeners<C>,
+        plan: Plan<S>,
+    ) -> Result<Self, NodeError> {
+        let client_address = C::local_address(&listeners.clients).ok();
+        let (mut base, recovered) = Base::new(environment, plan)?;
+        let Recovered { replica, guard_file, network } = recovered;
+        let (links, frames) = base.start_links(network, listeners.peers)?;
+        let engine = base.start_engine(replica, guard_file, frames, &links)?;
+        base.start_services(engine, &links, listeners.clients).await?;
+        let Base { supervisor, stopping, .. } = base;
+        Ok(Self { supervisor, links, stopping, client_address })
+    }
+
+    /// Where clients reach it.
+    #[must_use]
+    pub const fn client_address(&self) -> Option<SocketAddr> {
+        self.client_address
+    }
+
+    /// Cancelling it stops the node.
+    #[must_use]
+    pub fn stopper(&self) -> CancellationToken {
+        self.stopping.clone()
+    }
+
+    /// Waits until the node is stopped, or stops by itself.
+    ///
+    /// # Errors
+    /// Why it stopped by itself, or what failed while it stopped.
+    pub async fn wait(self) -> Result<(), NodeError> {
+        let Self { supervisor, links, .. } = self;
+        supervisor.run(|| links.close()).await
+    }
+}

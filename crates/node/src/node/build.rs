@@ -1,0 +1,346 @@
+//! Putting a node together: links, engine (driver, execution, intake), services.
+
+use std::io;
+use std::sync::Arc;
+
+use quorate_replica::{ExecutionSetup, Replica, Setup, records};
+use quorate_storage::Store;
+use quorate_transport::Connector;
+use quorate_transport::limiter::Rate;
+use quorate_transport::links::{Inboxes, Incoming, Lane, LinkConfig, LinkLimits, LinkTiming, PeerLinks};
+use quorate_transport::serve::{AcceptLimits, incoming};
+use quorate_transport::tls::NetworkIdentity;
+use quorate_types::ids::{BlockTime, Sequence};
+use quorate_types::kind::Kinds;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::gauges::{AskResidence, Gauges};
+use super::setup::{Identity, recover_replica};
+use super::{Environment, OpenStore, Plan, Threads};
+use crate::config::NodeConfig;
+use crate::driver::{Driver, Inputs, Judge, NodeStatus, Observer, WorkQueue, inbox};
+use crate::error::NodeError;
+use crate::executor::{Executor, SnapshotRequest};
+use crate::guard_file::GuardFile;
+use crate::hub::{Hub, HubLimits, Progress};
+use crate::intake::{OperationIntake, operation_intake};
+use crate::ledger::Ledger;
+use crate::metrics::{self, Counter, Metrics};
+use crate::peers::{BULK_FRAMES, CONTROL_FRAMES, Intake, Responders, log_peers};
+use crate::persist::{Persist, guard_thread};
+use crate::services::{Admin, Api, Door, faults, listen_admin, serve_admin, serve_clients};
+use crate::supervise::Supervisor;
+use crate::verifier::Verifier;
+
+/// Jobs that wait in the execution thread's queue; more wait at the driver.
+const JOBS: usize = 16;
+
+/// Snapshots asked for that wait for the execution thread.
+const SNAPSHOT_REQUESTS: usize = 4;
+
+/// Dump digests computed at once: each reads the whole state.
+const DUMPS: usize = 1;
+
+/// What all parts are made of.
+pub(super) struct Base<S: Store, C> {
+    config: NodeConfig,
+    environment: Environment<C>,
+    identity: Identity,
+    kinds: Arc<Kinds>,
+    verifier: Verifier,
+    pub(super) supervisor: Supervisor,
+    pub(super) stopping: CancellationToken,
+    metrics: Arc<Metrics>,
+    store: Arc<S>,
+    residence: Option<AskResidence>,
+    ledger: Arc<Ledger<S>>,
+}
+
+/// What one part alone is given.
+pub(super) struct Recovered {
+    /// The replica that continues from the records.
+    pub(super) replica: Replica,
+    /// The guard file, if it is to be written.
+    pub(super) guard_file: Option<GuardFile>,
+    /// The key of the links.
+    pub(super) network: NetworkIdentity,
+}
+
+/// Frames from control streams, and from bulk streams.
+pub(super) type Frames = (mpsc::Receiver<Incoming>, mpsc::Receiver<Incoming>);
+
+/// What the services need of the engine.
+pub(super) struct Engine<S: Store> {
+    inputs: Inputs,
+    intake: OperationIntake,
+    snapshots: mpsc::Sender<SnapshotRequest<S::Snapshot>>,
+    status: watch::Receiver<Arc<NodeStatus>>,
+    contradictions: Arc<[Counter]>,
+}
+
+impl<S: Store, C: Connector> Base<S, C> {
+    pub(super) fn new(environment: Environment<C>, plan: Plan<S>) -> Result<(Self, Recovered), NodeError> {
+        let Plan { config, genesis, secrets, store: OpenStore { store, residence } } = plan;
+        let (identity, consensus, network) = Identity::of(&config, &genesis, secrets)?;
+        let context = Arc::clone(&identity.context);
+        info!(
+            cluster = %context.cluster, validator = identity.name(), validators = context.set.size(),
+            quorum = context.quorum().quorum(), "a validator of {}", genesis.content.name
+        );
+        let setup = Setup { context: (*context).clone(), me: identity.me, key: consensus };
+        let (replica, guard_file) = recover_replica(&*store, &config.paths.guard_file, setup, &environment.clock)?;
+        let hub = Hub::new(
+            HubLimits { sequences: config.resources.recent_sequences, waiting: config.clients.submissions },
+            progress(&*store, &replica)?,
+        );
+        let verifier = match environment.threads {
+            Threads::Own => Verifier::on_threads(context, config.resources.verification_threads),
+            Threads::Inline => Verifier::inline(context),
+        };
+        let stopping = CancellationToken::new();
+        let base = Self {
+            kinds: Arc::new(genesis.kinds()),
+            identity,
+            verifier,
+            supervisor: Supervisor::new(stopping.clone()),
+            stopping,
+            metrics: Arc::default(),
+            ledger: Ledger::new(Arc::clone(&store), hub),
+            store,
+            residence,
+            config,
+            environment,
+        };
+        Ok((base, Recovered { replica, guard_file, network }))
+    }
+
+    /// Listens for and dials the other validators.
+    pub(super) fn start_links(
+        &mut self,
+        network: NetworkIdentity,
+        listener: C::Listener,
+    ) -> Result<(Arc<PeerLinks>, Frames), NodeError> {
+        let (control, control_frames) = mpsc::channel(CONTROL_FRAMES);
+        let (bulk, bulk_frames) = mpsc::channel(BULK_FRAMES);
+        let peers = &self.config.peers;
+        let rate = Rate { per_second: peers.bytes_per_second, burst: peers.bytes_per_second };
+        let limits = LinkLimits { bulk_queue_bytes: peers.queue_bytes, bulk_receive: rate, ..LinkLimits::default() };
+        let incarnation = records::incarnation().read(&*self.store)?;
+        let config = LinkConfig {
+            me: self.identity.me,
+            cluster: self.identity.context.cluster,
+            set: Arc::clone(&self.identity.context.set),
+            incarnation: incarnation.map_or([0; 32], |nonce| *nonce.as_bytes()),
+            identity: network,
+            addresses: std::mem::take(&mut self.identity.addresses),
+            limits,
+            timing: LinkTiming::default(),
+        };
+        let inboxes = Inboxes { control, bulk };
+        let (links, tasks) = PeerLinks::start(config, &self.environment.connector, listener, inboxes)?;
+        self.supervisor.task("links", join_links(tasks, self.stopping.clone()));
+        self.supervisor.task("peers", log_peers(Arc::clone(&links), self.stopping.clone()));
+        Ok((links, (control_frames, bulk_frames)))
+    }
+
+    /// Driver, execution, guard file, and what feeds them.
+    pub(super) fn start_engine(
+        &mut self,
+        replica: Replica,
+        guard_file: Option<GuardFile>,
+        frames: Frames,
+        links: &Arc<PeerLinks>,
+    ) -> Result<Engine<S>, NodeError> {
+        let (inputs, inbox) = inbox();
+        let (to_executor, work) = mpsc::channel(JOBS);
+        let (snapshots, snapshot_requests) = mpsc::channel(SNAPSHOT_REQUESTS);
+        let guard = match guard_file {
+            None => None,
+            Some(file) => {
+                let (handle, thread) = guard_thread(file);
+                self.supervisor.thread("guard-file", move || thread.run())?;
+                Some(handle)
+            }
+        };
+        let context = &self.identity.context;
+        let clock = self.environment.clock.clone();
+        let (judge, status) = Judge::new(self.identity.me, context, clock.now(), replica.report());
+        let names = context.set.iter().map(|(_, info)| info.name.clone()).collect();
+        let observer = Observer::new(Arc::clone(&self.metrics), names);
+        let contradictions = observer.contradictions();
+        let setup = ExecutionSetup { parameters: Arc::clone(&context.parameters), kinds: Arc::clone(&self.kinds) };
+        let executor = Executor {
+            ledger: Arc::clone(&self.ledger),
+            setup,
+            metrics: Arc::clone(&self.metrics),
+            work,
+            executed: inputs.executed.clone(),
+            snapshots: snapshot_requests,
+        };
+        let driver = Driver {
+            replica,
+            clock,
+            inbox,
+            persist: Persist::new(Arc::clone(&self.store), guard, Arc::clone(&self.metrics)),
+            links: Arc::clone(links),
+            work: WorkQueue::new(to_executor),
+            hub: Arc::clone(self.ledger.hub()),
+            observer,
+            judge,
+            stopping: self.stopping.clone(),
+        };
+        self.start_intake(frames, &inputs, links);
+        let (intake, batcher) = operation_intake(self.verifier.clone());
+        self.supervisor.task("operations", batcher.run(self.stopping.clone()));
+        self.start_on_thread("execution", executor.run())?;
+        self.start_on_thread("driver", driver.run())?;
+        Ok(Engine { inputs, intake, snapshots, status, contradictions })
+    }
+
+    /// Runs a part that computes or waits for the disk: on a thread of its own, if it may have one.
+    fn start_on_thread(
+        &mut self,
+        name: &'static str,
+        part: impl Future<Output = Result<(), NodeError>> + Send + 'static,
+    ) -> Result<(), NodeError> {
+        if self.environment.threads == Threads::Inline {
+            self.supervisor.task(name, part);
+            return Ok(());
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|source| NodeError::System { what: "a runtime", source })?;
+        self.supervisor.thread(name, move || runtime.block_on(part))
+    }
+
+    fn start_intake(&mut self, (control, bulk): Frames, inputs: &Inputs, links: &Arc<PeerLinks>) {
+        let context = &self.identity.context;
+        let (responders, workers) = Responders::new(context.set.size());
+        for worker in workers {
+            let answers = worker.run(
+                Arc::clone(&self.store),
+                context.epoch,
+                Arc::clone(links),
+                self.stopping.clone(),
+            );
+            self.supervisor.task("answers", answers);
+        }
+        let names: Arc<[String]> = context.set.iter().map(|(_, info)| info.name.clone()).collect();
+        for (name, lane, frames) in [("control", Lane::Control, control), ("bulk", Lane::Bulk, bulk)] {
+            let intake = Intake {
+                lane,
+                frames,
+                batch_bytes: self.config.resources.batch_bytes,
+                verifier: self.verifier.clone(),
+                inputs: inputs.clone(),
+                responders: responders.clone(),
+                names: Arc::clone(&names),
+                metrics: Arc::clone(&self.metrics),
+                stopping: self.stopping.clone(),
+            };
+            self.supervisor.task(name, intake.run());
+        }
+    }
+
+    /// Everything that clients and operators reach.
+    pub(super) async fn start_services(
+        &mut self,
+        engine: Engine<S>,
+        links: &Arc<PeerLinks>,
+        listener: C::Listener,
+    ) -> Result<(), NodeError> {
+        let (faults, watch_faults) = faults(self.stopping.clone());
+        self.supervisor.task("calls", watch_faults);
+        let clients = &self.config.clients;
+        let status = engine.status.clone();
+        let api = Arc::new(Api {
+            me: self.identity.me,
+            context: Arc::clone(&self.identity.context),
+            kinds: Arc::clone(&self.kinds),
+            clock: self.environment.clock.clone(),
+            ledger: Arc::clone(&self.ledger),
+            intake: engine.intake,
+            to_replica: engine.inputs.operations,
+            snapshots: engine.snapshots,
+            status: engine.status,
+            links: Arc::clone(links),
+            contradictions: engine.contradictions,
+            door: Door::new(clients, Arc::clone(&self.metrics)),
+            watches: Arc::new(Semaphore::new(clients.watches)),
+            dumps: Arc::new(Semaphore::new(DUMPS)),
+            metrics: Arc::clone(&self.metrics),
+            faults,
+            stopping: self.stopping.clone(),
+            config: clients.clone(),
+        });
+        let limits = AcceptLimits { connections: clients.connections, ..AcceptLimits::default() };
+        let tls = self.identity.client_tls.take();
+        let connections = incoming::<C>(listener, "clients", tls, limits);
+        self.supervisor.task("clients", serve_clients(api, connections));
+        if self.environment.threads == Threads::Own {
+            self.start_admin().await?;
+            self.start_metrics(status, links).await?;
+        }
+        Ok(())
+    }
+
+    async fn start_admin(&mut self) -> Result<(), NodeError> {
+        let socket = listen_admin(&self.config.admin_socket).await?;
+        let admin = Admin { hub: Arc::clone(self.ledger.hub()), stopping: self.stopping.clone() };
+        self.supervisor.task("admin", serve_admin(admin, socket));
+        Ok(())
+    }
+
+    async fn start_metrics(
+        &mut self,
+        status: watch::Receiver<Arc<NodeStatus>>,
+        links: &Arc<PeerLinks>,
+    ) -> Result<(), NodeError> {
+        let Some(address) = self.config.telemetry.metrics else { return Ok(()) };
+        let listener = TcpListener::bind(address).await;
+        let failed = move |source| NodeError::Listen { what: "page of metrics", address: address.to_string(), source };
+        let listener = listener.map_err(failed)?;
+        let gauges = Gauges {
+            metrics: Arc::clone(&self.metrics),
+            status,
+            links: Arc::clone(links),
+            hub: Arc::clone(self.ledger.hub()),
+            clock: self.environment.clock.clone(),
+            residence: self.residence.clone(),
+        };
+        let stopping = self.stopping.clone();
+        self.supervisor.task("metrics", async move {
+            tokio::select! {
+                served = metrics::serve(listener, move || gauges.page()) => served.map_err(failed),
+                () = stopping.cancelled() => Ok(()),
+            }
+        });
+        Ok(())
+    }
+}
+
+/// How far the store is.
+fn progress<S: Store>(store: &S, replica: &Replica) -> Result<Progress, NodeError> {
+    let mark = records::executed().read(store)?;
+    let (executed, time) = mark.map_or((Sequence::ZERO, BlockTime::ZERO), |mark| (mark.execution.sequence, mark.time));
+    Ok(Progress { executed, time, certified: replica.report().certified })
+}
+
+/// The tasks of the links: none ends while the node runs.
+async fn join_links(mut tasks: JoinSet<io::Result<()>>, stopping: CancellationToken) -> Result<(), NodeError> {
+    while let Some(ended) = tasks.join_next().await {
+        match ended {
+            Ok(Ok(())) if stopping.is_cancelled() => {}
+            Ok(Ok(())) => return Err(NodeError::Ended { task: "links" }),
+            Ok(Err(source)) => return Err(NodeError::System { what: "a link", source }),
+            Err(error) => {
+                let message = error.to_string();
+                return Err(NodeError::Panicked { task: "links", message });
+            }
+        }
+    }
+    Ok(())
+}

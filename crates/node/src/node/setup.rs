@@ -1,0 +1,148 @@
+//! Who this validator is, from its files: keys, genesis, store and guard file held against each other.
+
+use std::sync::Arc;
+
+use quorate_crypto::{Scheme, SecretKey};
+use quorate_replica::{GuardFile as GuardContent, Replica, Setup, records, recover};
+use quorate_storage::Store;
+use quorate_transport::tls::{NetworkIdentity, server_config};
+use quorate_types::genesis::Genesis;
+use quorate_types::ids::{Epoch, Sequence, ValidatorIndex};
+use quorate_types::verified::Context;
+use tracing::{error, info};
+
+use crate::clock::Clock;
+use crate::config::NodeConfig;
+use crate::error::NodeError;
+use crate::guard_file::{Found, GuardFile, GuardedBatch};
+use crate::keys;
+
+/// A validator's secrets. Read once; the consensus key goes into the signing guard and nowhere else.
+#[derive(Debug)]
+pub struct Secrets {
+    /// The key of everything that the protocol counts.
+    pub consensus: SecretKey,
+    /// The key of connections between validators.
+    pub network: SecretKey,
+    /// The certificate chain for clients and its key, both PEM; `None` without TLS.
+    pub client_tls: Option<ClientTls>,
+}
+
+/// What clients are shown.
+pub struct ClientTls {
+    /// The certificate chain, PEM.
+    pub certificate_pem: String,
+    /// Its key, PEM.
+    pub key_pem: String,
+}
+
+impl std::fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClientTls")
+    }
+}
+
+impl Secrets {
+    /// Reads the files that the configuration names; others than their owner may not read the keys.
+    ///
+    /// # Errors
+    /// The first file that can't be used, and what to do.
+    pub fn load(config: &NodeConfig) -> Result<Self, NodeError> {
+        let paths = &config.paths;
+        let read = |path: &std::path::Path| {
+            std::fs::read_to_string(path).map_err(|source| NodeError::Unreadable { path: path.to_owned(), source })
+        };
+        let client_tls = if config.clients.plaintext {
+            None
+        } else {
+            keys::admit_mode(&paths.client_key)?;
+            let (certificate_pem, key_pem) = (read(&paths.client_certificate)?, read(&paths.client_key)?);
+            Some(ClientTls { certificate_pem, key_pem })
+        };
+        let (consensus, network) = (keys::read(&paths.consensus_key)?, keys::read(&paths.network_key)?);
+        Ok(Self { consensus, network, client_tls })
+    }
+}
+
+/// This validator in its cluster.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) me: ValidatorIndex,
+    pub(super) context: Arc<Context>,
+    pub(super) client_tls: Option<Arc<rustls::ServerConfig>>,
+    /// Where to reach peers, if not at the address in the genesis.
+    pub(super) addresses: Vec<(ValidatorIndex, String)>,
+}
+
+impl Identity {
+    /// This validator, with the key for its signing guard and the one for its links.
+    pub(super) fn of(
+        config: &NodeConfig,
+        genesis: &Genesis,
+        secrets: Secrets,
+    ) -> Result<(Self, SecretKey, NetworkIdentity), NodeError> {
+        let Secrets { consensus, network, client_tls } = secrets;
+        let set = genesis.validator_set();
+        let key = consensus.public();
+        let owner = set.iter().find(|(_, info)| info.consensus_key == key);
+        let (me, mine) = owner.ok_or(NodeError::NotAValidator { what: "consensus", key })?;
+        let key = network.public();
+        let other = set.by_network_key(&key).ok_or(NodeError::NotAValidator { what: "network", key })?;
+        if other != me {
+            let network = set.validator(other).map_or_else(String::new, |info| info.name.clone());
+            return Err(NodeError::KeysOfTwo { consensus: mine.name.clone(), network });
+        }
+        let by_name = |(name, address): (&String, &String)| {
+            let found = set.iter().find(|(_, info)| info.name == *name);
+            let (index, _) = found.ok_or_else(|| NodeError::UnknownPeer { name: name.clone() })?;
+            Ok((index, address.clone()))
+        };
+        let addresses = config.peers.addresses.iter().map(by_name).collect::<Result<_, NodeError>>()?;
+        let tls = client_tls.map(|tls| server_config(&tls.certificate_pem, &tls.key_pem)).transpose()?;
+        let context = Context {
+            cluster: genesis.cluster,
+            scheme: Scheme::Ed25519,
+            epoch: Epoch::ZERO,
+            set: Arc::new(set),
+            parameters: Arc::new(genesis.content.parameters),
+            start: (Sequence::ZERO, genesis.cluster.0),
+        };
+        let network = NetworkIdentity::new(&network)?;
+        Ok((Self { me, context: Arc::new(context), client_tls: tls, addresses }, consensus, network))
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        self.context.set.validator(self.me).map_or("?", |info| info.name.as_str())
+    }
+}
+
+/// The replica that continues from the records, and the guard file if it is to be written on.
+pub(super) fn recover_replica<S: Store>(
+    store: &S,
+    guard_path: &std::path::Path,
+    setup: Setup,
+    clock: &Clock,
+) -> Result<(Replica, Option<GuardFile>), NodeError> {
+    let incarnation = records::incarnation().read(store)?.map(|nonce| *nonce.as_bytes());
+    let found = GuardFile::open(guard_path, incarnation.unwrap_or_default())?;
+    let (file, content) = match found {
+        Found::Whole(file, batch) => {
+            let content = batch.map(|GuardedBatch { number, records }| GuardContent { batch: number, records });
+            (Some(file), Some(content.unwrap_or_default()))
+        }
+        Found::Missing => {
+            error!(path = %guard_path.display(), "there is no guard file");
+            (None, None)
+        }
+        Found::Damaged => {
+            error!(path = %guard_path.display(), "the guard file is damaged, or another store's");
+            (None, None)
+        }
+    };
+    let replica = recover(store, content.as_ref(), setup, clock.now())?;
+    // What shows why it is in quarantine isn't written over.
+    let file = file.filter(|_| !replica.standing().is_quarantined());
+    info!(guard_file_batch = content.map_or(0, |content| content.batch), "store and guard file were read");
+    Ok((replica, file))
+}

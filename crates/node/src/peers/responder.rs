@@ -1,0 +1,91 @@
+//! Answers to what other validators ask for, from the store (protocol §9). One queue per peer: whoever asks
+//! too much makes only itself wait.
+
+use std::sync::Arc;
+
+use quorate_replica::records::RecordError;
+use quorate_replica::serve;
+use quorate_storage::Store;
+use quorate_transport::convert::encode_frame;
+use quorate_transport::links::PeerLinks;
+use quorate_types::ids::{Epoch, ValidatorIndex};
+use quorate_types::message::Request;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::driver::lane_of;
+use crate::error::NodeError;
+
+/// Questions of one peer that wait; further ones are left out, and asked again.
+const QUESTIONS: usize = 64;
+
+/// Bytes of one answer: some bundles. The peer asks on from there.
+const ANSWER_BYTES: usize = 2 << 20;
+
+/// Where questions go, by peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Responders {
+    queues: Arc<[mpsc::Sender<Request>]>,
+}
+
+/// Answers one peer.
+#[derive(Debug)]
+pub(crate) struct Responder {
+    peer: ValidatorIndex,
+    questions: mpsc::Receiver<Request>,
+}
+
+impl Responders {
+    /// One for each of `validators`.
+    pub(crate) fn new(validators: usize) -> (Self, Vec<Responder>) {
+        let (queues, responders): (Vec<_>, Vec<_>) = quorate_types::set::indices(validators)
+            .map(|peer| {
+                let (queue, questions) = mpsc::channel(QUESTIONS);
+                (queue, Responder { peer, questions })
+            })
+            .unzip();
+        (Self { queues: queues.into() }, responders)
+    }
+
+    /// Queues a question, or leaves it out.
+    pub(crate) fn ask(&self, from: ValidatorIndex, request: Request) {
+        if let Some(queue) = self.queues.get(from.position()) {
+            let _ = queue.try_send(request);
+        }
+    }
+}
+
+impl Responder {
+    /// Works until the node stops or the store fails.
+    pub(crate) async fn run<S: Store>(
+        mut self,
+        store: Arc<S>,
+        epoch: Epoch,
+        links: Arc<PeerLinks>,
+        stopping: CancellationToken,
+    ) -> Result<(), NodeError> {
+        loop {
+            let request = tokio::select! {
+                () = stopping.cancelled() => return Ok(()),
+                request = self.questions.recv() => request,
+            };
+            let Some(request) = request else { return Ok(()) };
+            let store = Arc::clone(&store);
+            let read = tokio::task::spawn_blocking(move || {
+                let messages = serve::answer(&*store, epoch, &request, ANSWER_BYTES)?;
+                let frames = messages.iter().map(|message| (lane_of(message), encode_frame(message)));
+                Ok::<_, RecordError>(frames.collect::<Vec<_>>())
+            });
+            match read.await {
+                Ok(frames) => {
+                    for (lane, frame) in frames? {
+                        // A full queue leaves it out; the peer asks again.
+                        links.send(self.peer, lane, frame);
+                    }
+                }
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(_) => return Ok(()),
+            }
+        }
+    }
+}

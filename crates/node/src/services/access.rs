@@ -1,0 +1,49 @@
+//! Who may read: kinds that restrict reading ask for a token (data-model §5).
+
+use quorate_crypto::PublicKey;
+use quorate_storage::Store;
+use quorate_transport::fault::{ApiFault, Reason};
+use quorate_transport::read_token::ReadToken;
+use quorate_types::kind::{Kind, Right};
+use tonic::metadata::MetadataMap;
+
+use super::Api;
+
+/// Who reads, as far as a call's token shows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reader(Option<PublicKey>);
+
+impl Reader {
+    /// Whether the reader may read entities of `kind`.
+    pub(super) fn may_read(self, kind: &Kind) -> bool {
+        match (&kind.access.read, self.0) {
+            (Right::Anyone, _) => true,
+            (right, Some(key)) => right.includes(&key),
+            (Right::Keys(_), None) => false,
+        }
+    }
+}
+
+impl<S: Store> Api<S> {
+    /// Who reads; a token that is there must be good.
+    pub(super) fn reader(&self, metadata: &MetadataMap) -> Result<Reader, ApiFault> {
+        let Some(token) = ReadToken::of_call(metadata)? else { return Ok(Reader(None)) };
+        let key = token.verify(self.context.scheme, self.context.cluster, self.clock.now().wall_ms)?;
+        Ok(Reader(Some(key)))
+    }
+
+    /// The kind of this name, if the reader may read it.
+    pub(super) fn readable_kind(&self, name: &str, reader: Reader) -> Result<&Kind, ApiFault> {
+        let Some(kind) = self.kinds.kind(name) else {
+            return Err(ApiFault::new(Reason::NotFound, format!("there is no kind {name:?}")).with("kind", name));
+        };
+        if reader.may_read(kind) {
+            return Ok(kind);
+        }
+        let (reason, text) = match reader.0 {
+            None => (Reason::TokenMissing, "restricts reading: send a read token of a key that may read it"),
+            Some(_) => (Reason::ReadDenied, "restricts reading, and the read token's key may not read it"),
+        };
+        Err(ApiFault::new(reason, format!("the kind {name:?} {text}")).with("kind", name))
+    }
+}

@@ -1,0 +1,240 @@
+//! Validators in one process: real nodes over loopback TCP, stores in memory, guard files on disk.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use quorate_crypto::SecretKey;
+use quorate_node::clock::Clock;
+use quorate_node::config::NodeConfig;
+use quorate_node::guard_file::GuardFile;
+use quorate_node::{Environment, Listeners, Node, NodeError, OpenStore, Plan, Secrets, Threads};
+use quorate_proof::{EpochInfo, ReceiptProof, VerifiedReceipt};
+use quorate_replica::create_store;
+use quorate_storage::{Durability, MemoryStore, Store};
+use quorate_transport::channel::{ChannelTiming, channel};
+use quorate_transport::convert::signed_operation_to_wire;
+use quorate_transport::pb::cluster::v1::{StatusRequest, StatusResponse};
+use quorate_transport::pb::cluster::v1::cluster_client::ClusterClient;
+use quorate_transport::pb::entities::v1::entities_client::EntitiesClient;
+use quorate_transport::pb::operations::v1 as pb;
+use quorate_transport::pb::operations::v1::operations_client::OperationsClient;
+use quorate_transport::{Connector, TcpConnector};
+use quorate_types::genesis::{Administrators, Genesis, GenesisContent, GenesisValidator};
+use quorate_types::ids::BlockTime;
+use quorate_types::kind::{Access, Consistency, EntityType, Kind, Right};
+use quorate_types::operation::{Change, EntityId, Operation, OperationBuilder};
+use quorate_types::parameters::Parameters;
+use quorate_types::set::ValidatorInfo;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+/// Longer than anything here takes; it only turns a hang into a failure.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+pub fn consensus_key(index: usize) -> SecretKey {
+    SecretKey::from_seed([u8::try_from(index).unwrap() + 1; 32])
+}
+
+pub fn network_key(index: usize) -> SecretKey {
+    SecretKey::from_seed([u8::try_from(index).unwrap() + 101; 32])
+}
+
+pub fn client_key() -> SecretKey {
+    SecretKey::from_seed([200; 32])
+}
+
+pub fn reader_key() -> SecretKey {
+    SecretKey::from_seed([201; 32])
+}
+
+/// A cluster; validators may be stopped and started one by one.
+pub struct Cluster {
+    pub genesis: Genesis,
+    pub stores: Vec<MemoryStore>,
+    pub nodes: Vec<Option<Running>>,
+    pub directory: tempfile::TempDir,
+    pub change: fn(&mut NodeConfig),
+    peers: Vec<std::net::SocketAddr>,
+}
+
+pub struct Running {
+    pub address: String,
+    stopper: CancellationToken,
+    wait: JoinHandle<Result<(), NodeError>>,
+}
+
+fn kind(name: &str, entity_type: EntityType, read: Right) -> Kind {
+    let access = Access { read, ..Access::open([client_key().public()]) };
+    Kind { name: name.to_owned(), consistency: Consistency::Strong, entity_type, access }
+}
+
+fn genesis(validators: usize, parameters: Parameters) -> Genesis {
+    let validator = |index: usize| GenesisValidator {
+        info: ValidatorInfo {
+            name: format!("v{index}"),
+            consensus_key: consensus_key(index).public(),
+            network_key: network_key(index).public(),
+            incarnation: [u8::try_from(index).unwrap() + 51; 32],
+            peer_address: format!("127.0.0.1:{}", 10_000 + index),
+        },
+        client_address: None,
+    };
+    let secret = Right::Keys([reader_key().public()].into());
+    let content = GenesisContent {
+        name: "test".to_owned(),
+        validators: (0..validators).map(validator).collect(),
+        administrators: Administrators { threshold: 1, keys: vec![SecretKey::from_seed([250; 32]).public()] },
+        parameters,
+        kinds: vec![
+            kind("counter", EntityType::Counter, Right::Anyone),
+            kind("secret", EntityType::Counter, secret),
+        ],
+    };
+    Genesis::parse(content.to_toml().as_bytes()).unwrap()
+}
+
+impl Cluster {
+    /// All validators running.
+    pub async fn start(validators: usize) -> Self {
+        Self::start_with(validators, Parameters::default(), |_| {}).await
+    }
+
+    pub async fn start_with(validators: usize, parameters: Parameters, change: fn(&mut NodeConfig)) -> Self {
+        let genesis = genesis(validators, parameters);
+        let directory = tempfile::tempdir().unwrap();
+        let mut peers = Vec::new();
+        for _ in 0..validators {
+            let listener = TcpConnector.listen("127.0.0.1:0").await.unwrap();
+            peers.push(TcpConnector::local_address(&listener).unwrap());
+        }
+        let stores = (0..validators).map(|_| MemoryStore::new()).collect();
+        let nodes = (0..validators).map(|_| None).collect();
+        let mut cluster = Self { genesis, stores, nodes, directory, change, peers };
+        for index in 0..validators {
+            let incarnation = cluster.genesis.content.validators[index].info.incarnation;
+            let batch = create_store(cluster.genesis.cluster, incarnation);
+            cluster.stores[index].write(batch, Durability::Synced).unwrap();
+            drop(GuardFile::create(&cluster.guard_path(index), incarnation).unwrap());
+            cluster.start_one(index).await.unwrap();
+        }
+        cluster
+    }
+
+    pub fn guard_path(&self, index: usize) -> PathBuf {
+        self.directory.path().join(format!("guard{index}"))
+    }
+
+    pub fn config(&self, index: usize) -> NodeConfig {
+        let mut config = NodeConfig::default();
+        config.peers.listen = self.peers[index];
+        let addresses = self.peers.iter().enumerate().filter(|(peer, _)| *peer != index);
+        config.peers.addresses = addresses.map(|(peer, at)| (format!("v{peer}"), at.to_string())).collect();
+        config.clients.listen = "127.0.0.1:0".parse().unwrap();
+        config.clients.plaintext = true;
+        config.admin_socket = self.directory.path().join(format!("admin{index}.sock"));
+        config.paths.guard_file = self.guard_path(index);
+        (self.change)(&mut config);
+        config
+    }
+
+    pub async fn start_one(&mut self, index: usize) -> Result<(), NodeError> {
+        let config = self.config(index);
+        let environment = Environment { connector: TcpConnector, clock: Clock::system(), threads: Threads::Own };
+        let listeners = Listeners::open(&TcpConnector, &config).await?;
+        let secrets = Secrets { consensus: consensus_key(index), network: network_key(index), client_tls: None };
+        let store = OpenStore::new(self.stores[index].clone());
+        let plan = Plan { config, genesis: self.genesis.clone(), secrets, store };
+        let node = Node::start(environment, listeners, plan).await?;
+        let address = node.client_address().unwrap().to_string();
+        let (stopper, wait) = (node.stopper(), tokio::spawn(node.wait()));
+        self.nodes[index] = Some(Running { address, stopper, wait });
+        Ok(())
+    }
+
+    /// Stops one validator in an orderly way.
+    pub async fn stop(&mut self, index: usize) -> Result<(), NodeError> {
+        let running = self.nodes[index].take().unwrap();
+        running.stopper.cancel();
+        tokio::time::timeout(PATIENCE, running.wait).await.expect("it stops in time").unwrap()
+    }
+
+    /// Waits for a validator to stop by itself.
+    pub async fn ended(&mut self, index: usize) -> Result<(), NodeError> {
+        let running = self.nodes[index].take().unwrap();
+        tokio::time::timeout(PATIENCE, running.wait).await.expect("it stops in time").unwrap()
+    }
+
+    pub async fn stop_all(mut self) {
+        for index in 0..self.nodes.len() {
+            if self.nodes[index].is_some() {
+                self.stop(index).await.unwrap();
+            }
+        }
+    }
+
+    pub fn channel(&self, index: usize) -> Channel {
+        let running = self.nodes[index].as_ref().unwrap();
+        channel(TcpConnector, &running.address, None, ChannelTiming::default()).unwrap()
+    }
+
+    pub fn operations(&self, index: usize) -> OperationsClient<Channel> {
+        OperationsClient::new(self.channel(index))
+    }
+
+    pub fn entities(&self, index: usize) -> EntitiesClient<Channel> {
+        EntitiesClient::new(self.channel(index))
+    }
+
+    pub async fn status(&self, index: usize) -> StatusResponse {
+        ClusterClient::new(self.channel(index)).status(StatusRequest::default()).await.unwrap().into_inner()
+    }
+
+    /// Asks for the status until it is as wanted.
+    pub async fn until(&self, index: usize, wanted: impl Fn(&StatusResponse) -> bool) -> StatusResponse {
+        let asking = async {
+            loop {
+                let status = self.status(index).await;
+                if wanted(&status) {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asking).await.expect("the status becomes as wanted in time")
+    }
+
+    /// Waits until a validator takes operations.
+    pub async fn ordering(&self, index: usize) {
+        use quorate_transport::pb::cluster::v1::Mode;
+        self.until(index, |status| status.mode == i32::from(Mode::Ordering)).await;
+    }
+
+    /// An operation that adds 1 to a counter.
+    pub fn add(&self, nonce: u64, counter: &str) -> Arc<Operation> {
+        self.add_to(nonce, EntityId::new("counter", counter))
+    }
+
+    pub fn add_to(&self, nonce: u64, entity: EntityId) -> Arc<Operation> {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        let expires = BlockTime(u64::try_from(wall).unwrap() + 600_000);
+        let key = client_key();
+        let create = Change::Create { value: None };
+        let builder = OperationBuilder::new(self.genesis.cluster, key.public(), nonce, expires).mutate(entity, create);
+        Arc::new(builder.sign(&key).unwrap())
+    }
+
+    /// Checks an answer's proof against nothing but the genesis.
+    pub fn verify(&self, answer: &pb::SubmitResponse) -> VerifiedReceipt {
+        let proof = &answer.receipt.as_ref().expect("a receipt").proof;
+        ReceiptProof::from_file(proof).unwrap().verify(&EpochInfo::of_genesis(&self.genesis)).unwrap()
+    }
+}
+
+pub fn submit(operation: &Operation) -> pb::SubmitRequest {
+    let operation = Some(signed_operation_to_wire(operation.signed()));
+    pb::SubmitRequest { operation, wait: pb::Wait::Executed.into() }
+}

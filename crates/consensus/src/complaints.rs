@@ -1,4 +1,4 @@
-//! Complaints about the current view, this validator's own and the others' (protocol §4).
+//! Complaints about the current view, this validator's own and the others' (protocol §§4.6–4.8).
 //!
 //! Own side: which causes hold, since when, and how far self-doubt has stretched each kind of timer.
 //! Others' side: the newest complaint per sender, and how many count together.
@@ -20,8 +20,15 @@ const DOUBT_HALVED_AFTER_MS: u64 = 3_600_000;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Complaints {
     newest: BTreeMap<ValidatorIndex, Signed<Complaint>>,
-    causes: BTreeSet<Cause>,
+    causes: BTreeMap<Cause, Holding>,
     doubt: BTreeMap<Cause, (u64, u64)>,
+}
+
+/// Since when a cause holds, or was last judged, and how many proposals the view had committed by then.
+#[derive(Clone, Copy, Debug)]
+struct Holding {
+    since_ms: u64,
+    commits: u64,
 }
 
 impl Complaints {
@@ -54,7 +61,7 @@ impl Complaints {
     }
 
     /// The validators whose complaints about `view` count together with `others`, who have left it already:
-    /// times within `spread_ms` of each other, none more than that below `own` (protocol §4). The largest
+    /// times within `spread_ms` of each other, none more than that below `own` (protocol §4.7). The largest
     /// such set.
     pub(crate) fn counting(
         &self,
@@ -81,13 +88,16 @@ impl Complaints {
         best
     }
 
-    /// Sets or clears a cause; true if it is new.
-    pub(crate) fn set_cause(&mut self, cause: Cause, holds: bool) -> bool {
-        if holds {
-            return self.causes.insert(cause);
-        }
+    /// A cause holds; `commits` counts the proposals that the view has committed so far. True if it is new.
+    pub(crate) fn set_cause(&mut self, cause: Cause, now_ms: u64, commits: u64) -> bool {
+        let is_new = !self.causes.contains_key(&cause);
+        self.causes.entry(cause).or_insert(Holding { since_ms: now_ms, commits });
+        is_new
+    }
+
+    /// A cause doesn't hold any more.
+    pub(crate) fn clear_cause(&mut self, cause: Cause) {
         self.causes.remove(&cause);
-        false
     }
 
     /// Whether this validator complains.
@@ -96,13 +106,25 @@ impl Complaints {
     }
 
     /// No cause holds any more: a new view, or progress.
-    pub(crate) fn clear_causes(&mut self) -> BTreeSet<Cause> {
-        std::mem::take(&mut self.causes)
+    pub(crate) fn clear_causes(&mut self) {
+        self.causes.clear();
     }
 
-    /// The causes that hold.
-    pub(crate) const fn causes(&self) -> &BTreeSet<Cause> {
-        &self.causes
+    /// Whether a cause holds.
+    pub(crate) fn holds(&self, cause: Cause) -> bool {
+        self.causes.contains_key(&cause)
+    }
+
+    /// protocol §4.8: the causes that have held for `grace_ms`, time enough for others to have complained too,
+    /// while the view went on committing: if this validator is alone with them, it doubts itself. Each is
+    /// judged anew after another such time.
+    pub(crate) fn doubt_held(&mut self, now_ms: u64, commits: u64, grace_ms: u64) {
+        let is_due = |held: &Holding| now_ms.saturating_sub(held.since_ms) >= grace_ms && commits > held.commits;
+        let due: Vec<Cause> = self.causes.iter().filter(|(_, held)| is_due(held)).map(|(cause, _)| *cause).collect();
+        for cause in due {
+            self.doubt(cause, now_ms);
+            self.causes.insert(cause, Holding { since_ms: now_ms, commits });
+        }
     }
 
     /// How much a kind of timer is stretched.
@@ -144,7 +166,7 @@ mod tests {
         Signed { statement, signature: Signature::from_bytes([0; 64]) }
     }
 
-    /// protocol §4: life of a complaint.
+    /// protocol §4.7: the life of a complaint.
     #[test]
     fn stale_and_scattered_complaints_do_not_count_together() {
         let mut complaints = Complaints::default();
@@ -159,7 +181,7 @@ mod tests {
         assert_eq!(count(1_000, 10_000), 3);
     }
 
-    /// protocol §4: the newest counts.
+    /// protocol §4.7: of each sender the newest counts.
     #[test]
     fn an_older_complaint_displaces_nothing() {
         let mut complaints = Complaints::default();
@@ -169,7 +191,7 @@ mod tests {
         assert!(complaints.insert(complaint(0, 3, 1_001)));
     }
 
-    /// protocol §4: self-doubt.
+    /// protocol §4.8: up to 64 times, halved in each quiet hour.
     #[test]
     fn doubt_doubles_to_a_bound_and_fades() {
         let mut complaints = Complaints::default();

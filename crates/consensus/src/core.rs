@@ -9,7 +9,7 @@ use quorate_types::message::{Message, VoteMessage};
 use quorate_types::proposal::PrePrepare;
 use quorate_types::rules::Anchor;
 use quorate_types::signed::Signed;
-use quorate_types::view_change::{NewView, ViewChangeMessage};
+use quorate_types::view_change::{Complaint, NewView, ViewChangeMessage};
 use quorate_types::vote::{Certificate, Claim, Phase, Vote};
 
 use crate::chain::Chain;
@@ -131,12 +131,10 @@ impl Core {
             Input::PrePrepare(pre_prepare) => self.on_pre_prepare(now, pre_prepare, out),
             Input::Vote(vote, primary) => {
                 for vote in primary.into_iter().chain([vote]) {
-                    self.on_vote(now, vote, out);
+                    self.on_peer_vote(now, vote, out);
                 }
             }
-            Input::Complaint(complaint) => {
-                self.complaints.insert(complaint);
-            }
+            Input::Complaint(complaint) => self.on_complaint(complaint),
             Input::ViewChange(change) => self.on_view_change(*change, out),
             Input::NewView(new_view) => self.on_new_view(*new_view, out),
             Input::Certificate(certificate) => self.on_certificate(certificate, out),
@@ -176,23 +174,52 @@ impl Core {
         self.may_sign && !self.halted
     }
 
-    /// The highest sequence in the window (protocol §6).
+    /// Whether a certificate of `view` may be claimed when this validator changes view next: of a view that it
+    /// is only changing to, none may, because every claim is of a view below (protocol §2.6).
+    pub(crate) fn is_claimable(&self, view: View) -> bool {
+        view < self.reign.view || (view == self.reign.view && self.reign.active)
+    }
+
+    /// The highest sequence in the window (protocol §6.1).
     pub(crate) fn window_end(&self) -> Sequence {
         self.stable.plus(u64::from(self.config.parameters.window))
     }
 
-    /// protocol §6: votes only for sequences in `(stable, stable + W]`.
+    /// What is kept of others: a peer's window may be ahead of this one's by as much as a window.
+    pub(crate) fn horizon(&self) -> Sequence {
+        self.window_end().plus(u64::from(self.config.parameters.window))
+    }
+
+    /// protocol §6.1: votes only for sequences in `(stable, stable + W]`.
     pub(crate) fn in_window(&self, sequence: Sequence) -> bool {
         sequence > self.stable && sequence <= self.window_end()
     }
 
-    /// A vote of any validator, this one included. protocol §3.6: one per slot is kept.
+    /// A vote that a peer brought. One of the own key either is in the records or was made elsewhere: by coming
+    /// in it never becomes a vote of this validator (protocol §7.3, §7.6).
+    pub(crate) fn on_peer_vote(&mut self, now: Now, vote: Signed<Vote>, out: &mut Vec<Effect>) {
+        if vote.signer() != self.config.me {
+            return self.on_vote(now, vote, out);
+        }
+        let Vote { view, sequence, digest, phase, .. } = vote.statement;
+        if let Some(first) = self.votes.of(self.config.me, (view, sequence, phase))
+            && first.statement.digest != digest
+        {
+            out.push(Effect::Contradiction(Contradiction::Votes(*first, vote)));
+        }
+    }
+
+    fn on_complaint(&mut self, complaint: Signed<Complaint>) {
+        if complaint.signer() != self.config.me {
+            self.complaints.insert(complaint);
+        }
+    }
+
+    /// A vote of any validator, this one included. protocol §3.8: one per slot is kept.
     pub(crate) fn on_vote(&mut self, now: Now, vote: Signed<Vote>, out: &mut Vec<Effect>) {
         let Vote { view, sequence, digest, phase, validator, .. } = vote.statement;
         let own = validator == self.config.me;
-        // A peer's window may be ahead of this one's by as much as a window.
-        let horizon = self.window_end().plus(u64::from(self.config.parameters.window));
-        if !own && (sequence <= self.stable || sequence > horizon) {
+        if !own && (sequence <= self.stable || sequence > self.horizon()) {
             return;
         }
         match self.votes.insert(vote, self.reign.view) {
@@ -204,7 +231,9 @@ impl Core {
             Kept::New => {}
         }
         if !own {
-            out.push(Effect::SaveVote(vote));
+            // Those of views ahead are saved when this validator gets there: what a sender may make others
+            // write stays bounded (protocol §9.5).
+            out.extend((view <= self.reign.view).then_some(Effect::SaveVote(vote)));
             if phase == Phase::Commit {
                 let quorum = self.config.quorum.quorum();
                 self.timeouts.on_commit_vote(validator, (view, sequence), now.monotonic_ms, quorum);

@@ -1,4 +1,4 @@
-//! The fairness timer of each lane (protocol §4): a lane that others' commits pass over is a reason to
+//! Which lanes wait (protocol §4.1), and the fairness timer of each (protocol §4.3): a lane that others' commits pass over is a reason to
 //! complain, also when the primary lets a trickle through.
 
 use std::collections::BTreeMap;
@@ -33,17 +33,19 @@ struct Offer {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fairness {
     offers: BTreeMap<ValidatorIndex, Offer>,
-    waits: bool,
+    /// What each lane has had to offer for a while, over view changes: the number, and since when.
+    offered: BTreeMap<ValidatorIndex, (BundleNumber, u64)>,
 }
 
 impl Fairness {
     /// What waits now; `commits` counts the proposals that the view has committed so far.
     pub(crate) fn on_demand(&mut self, demand: &LaneDemand, commits: u64, now_ms: u64) {
-        self.waits = !demand.is_empty();
         self.offers.retain(|lane, _| demand.iter().any(|waits| waits.lane == *lane));
+        self.offered.retain(|lane, _| demand.iter().any(|waits| waits.lane == *lane));
         for LaneWaits { lane, number, bytes } in demand.iter().copied() {
             let offer = Offer { number, bytes, since_ms: now_ms, commits };
             self.offers.entry(lane).or_insert(offer);
+            self.offered.entry(lane).or_insert((number, now_ms));
         }
     }
 
@@ -52,6 +54,9 @@ impl Fairness {
         if self.offers.get(&lane).is_some_and(|offer| offer.number <= number) {
             self.offers.remove(&lane);
         }
+        if self.offered.get(&lane).is_some_and(|(offered, _)| *offered <= number) {
+            self.offered.remove(&lane);
+        }
     }
 
     /// A new view: its primary starts with a clean slate.
@@ -59,9 +64,11 @@ impl Fairness {
         self.offers.clear();
     }
 
-    /// Whether any lane waits.
-    pub(crate) const fn waits(&self) -> bool {
-        self.waits
+    /// protocol §4.1: whether a lane waits: it has had something to offer for `offered_ms`, so that the primary
+    /// was told of it at least one round trip ago. A lane that talks to others than the primary makes nobody
+    /// complain before the primary could know.
+    pub(crate) fn waits(&self, now_ms: u64, offered_ms: u64) -> bool {
+        self.offered.values().any(|(_, since_ms)| now_ms.saturating_sub(*since_ms) >= offered_ms)
     }
 
     /// The time at which the first timer would run out, if the view goes on committing, with `factor` for
@@ -101,7 +108,7 @@ mod tests {
         LaneWaits { lane: ValidatorIndex(lane), number: BundleNumber(number), bytes }
     }
 
-    /// protocol §4
+    /// protocol §4.3
     #[test]
     fn a_lane_passed_over_while_two_proposals_commit_runs_out() {
         let mut fairness = Fairness::default();
@@ -110,7 +117,7 @@ mod tests {
         assert_eq!(fairness.deadline_ms(&parameters(), 4, 12, 1), Some(3_100), "three shares wait");
     }
 
-    /// protocol §4: a trickle is censorship too.
+    /// protocol §4.3: a trickle is censorship too.
     #[test]
     fn naming_an_older_bundle_does_not_stop_the_timer() {
         let mut fairness = Fairness::default();

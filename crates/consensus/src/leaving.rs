@@ -24,7 +24,7 @@ impl Core {
         let spread_ms = u64::from(self.config.parameters.fairness_ms);
         let own_time = self.tip().time;
         let counting = self.complaints.counting(self.reign.view, own_time, spread_ms, &self.leavers());
-        let alone = cfg!(mutant = "views-climbed-alone") && self.complaints.causes().contains(&Cause::NewViewMissing);
+        let alone = cfg!(mutant = "views-climbed-alone") && self.complaints.holds(Cause::NewViewMissing);
         if counting.len() >= self.config.quorum.blocking() || alone {
             let target = self.reached_by_blocking().max(self.reign.view.next());
             self.leave(now, target, &counting, out);
@@ -63,6 +63,7 @@ impl Core {
             out.push(Effect::Broadcast(message));
         }
         self.reign = Reign::changing_to(target, now.monotonic_ms);
+        self.save_votes_above(from, out);
         self.forget_before_view();
         out.push(Effect::Notice(CoreNotice::Leaves { from, to: target }));
         out.push(Effect::SaveView(target, false));
@@ -116,6 +117,12 @@ impl Core {
         self.fairness.reset();
     }
 
+    /// The kept votes of views that were ahead until now are recorded (protocol §7.1).
+    fn save_votes_above(&self, view: View, out: &mut Vec<Effect>) {
+        let votes = self.votes.of_views(view.next(), self.reign.view);
+        out.extend(votes.filter(|vote| vote.signer() != self.config.me).map(|vote| Effect::SaveVote(*vote)));
+    }
+
     fn forget_before_view(&mut self) {
         let view = self.reign.view;
         // While changing to `view`, a certificate of `view` itself must not be claimed; once active it may.
@@ -142,12 +149,15 @@ impl Core {
     pub(crate) fn on_view_change(&mut self, change: ViewChangeMessage, out: &mut Vec<Effect>) {
         let sender = change.signed.signer();
         let new_view = change.signed.statement.new_view;
+        if sender == self.config.me && !self.view_changes.contains_key(&sender) {
+            return;
+        }
         if let Some(held) = self.view_changes.get(&sender) {
             let held_view = held.signed.statement.new_view;
             if held_view == new_view && held.signed.statement != change.signed.statement {
                 out.push(Effect::Contradiction(Contradiction::ViewChanges(held.signed, change.signed)));
             }
-            if held_view >= new_view {
+            if held_view >= new_view || sender == self.config.me {
                 return;
             }
         }
@@ -223,7 +233,8 @@ impl Core {
 
     fn enter(&mut self, now: Now, new_view: Signed<NewView>, anchor: Anchor, out: &mut Vec<Effect>) {
         let view = new_view.statement.view;
-        if self.reign.view != view {
+        let from = self.reign.view;
+        if from != view {
             self.count_view_left(now);
         }
         let proofs = [new_view.statement.committed.clone(), new_view.statement.prepared.clone()];
@@ -234,6 +245,7 @@ impl Core {
             ..Reign::changing_to(view, now.monotonic_ms)
         };
         self.complaints.clear_causes();
+        self.save_votes_above(from, out);
         for certificate in proofs.into_iter().flatten() {
             self.on_certificate(certificate, out);
         }

@@ -29,12 +29,13 @@ enum Hold {
 }
 
 impl Core {
-    /// protocol §3.2: kept if it is from the primary of its view (checked at the door), in the window, and
-    /// of the sender's newest view.
+    /// protocol §3.2, §5.5: kept if it is from the primary of its view (checked at the door), not out of reach,
+    /// and of the sender's newest view.
     pub(crate) fn on_pre_prepare(&mut self, now: Now, pre_prepare: PrePrepare, out: &mut Vec<Effect>) {
         let Vote { view, sequence, validator, .. } = pre_prepare.vote.statement;
-        self.on_vote(now, pre_prepare.vote, out);
-        if view < self.reign.view || sequence <= self.stable || sequence > self.window_end() {
+        self.on_peer_vote(now, pre_prepare.vote, out);
+        // As far ahead as its vote is kept, or nobody would send the proposal again.
+        if view < self.reign.view || sequence <= self.stable || sequence > self.horizon() {
             return;
         }
         // The vote that is kept is the first; a proposal for a second one is never kept.
@@ -214,7 +215,7 @@ impl Core {
         if let Some(committed) = self.chain.delivered_at(anchor.sequence)
             && committed != anchor.digest
         {
-            self.alarm(anchor.sequence, committed, anchor.digest, out);
+            self.alarm_unless_overtaken((anchor.sequence, committed), anchor.digest, out);
             return;
         }
         if !self.in_window(anchor.sequence) || self.top().is_some() || !self.path_is_valid(now, anchor.digest, out) {
@@ -235,10 +236,35 @@ impl Core {
                 false
             }
             Err(Gap::OffChain(sequence, other)) => {
-                let committed = self.chain.delivered_at(sequence).unwrap_or_default();
-                self.alarm(sequence, committed, other, out);
+                let committed = self.chain.delivered_at(sequence).unwrap_or(self.tip().digest);
+                self.alarm_unless_overtaken((sequence, committed), other, out);
                 false
             }
+        }
+    }
+
+    /// The view's chosen anchor leads past what is committed. If the commit is of the anchor's view or one
+    /// below, more than `f` validators are faulty (protocol §3.2). If only a later view committed, that view
+    /// began without the anchor's certificate: this validator is late, and that is all.
+    fn alarm_unless_overtaken(
+        &mut self,
+        (sequence, committed): (Sequence, Digest),
+        other: Digest,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(prepared) = self.reign.new_view.as_ref().and_then(|new_view| new_view.statement.prepared.as_ref())
+        else {
+            return;
+        };
+        let held = &self.certificates;
+        let tip = self.chain.tip().sequence;
+        let covers = |commit: &Claim| commit.sequence >= sequence && commit.sequence <= tip;
+        let contradicts = [&held.commit, &held.commit_ahead]
+            .into_iter()
+            .flatten()
+            .any(|commit| covers(&commit.claim) && commit.claim.view <= prepared.claim.view);
+        if contradicts {
+            self.alarm(sequence, committed, other, out);
         }
     }
 
@@ -264,7 +290,7 @@ impl Core {
     pub(crate) fn adopt_prepared(&mut self, now: Now, out: &mut Vec<Effect>) {
         let Some(certificate) = &self.certificates.prepared_pending else { return };
         let claim = certificate.claim;
-        if claim.view > self.reign.view {
+        if !self.is_claimable(claim.view) {
             return;
         }
         match self.chain.path(claim.digest) {
@@ -310,8 +336,9 @@ impl Core {
             self.alarm(sequence, other, digest, out);
             return;
         }
+        let claimable = self.is_claimable(view);
         let held = &mut self.certificates;
-        let slot = if view > self.reign.view { &mut held.commit_ahead } else { &mut held.commit };
+        let slot = if claimable { &mut held.commit } else { &mut held.commit_ahead };
         let rank = |held: &Certificate| (held.claim.sequence, held.claim.view);
         if slot.as_ref().is_none_or(|held| rank(held) < (sequence, view)) {
             *slot = Some(certificate.clone());
@@ -319,7 +346,7 @@ impl Core {
         if sequence > self.chain.tip().sequence && goal.is_none() {
             out.push(Effect::SaveCommit(certificate.clone()));
             held.goals.insert(sequence, certificate);
-            // The highest and the lowest matter: the aim, and the next step. Bounded by the window.
+            // The highest and the lowest matter: the aim, and the next step. Bounded by the window (protocol §9.5).
             while held.goals.len() > usize::try_from(self.config.parameters.window).unwrap_or(usize::MAX) {
                 let middle = held.goals.keys().nth(held.goals.len() / 2).copied();
                 middle.and_then(|middle| held.goals.remove(&middle));

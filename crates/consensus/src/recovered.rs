@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use quorate_crypto::Digest;
-use quorate_types::ids::{Sequence, View};
-use quorate_types::proposal::Proposal;
+use quorate_types::ids::{Sequence, ValidatorIndex, View};
+use quorate_types::proposal::{PrePrepare, Proposal};
 use quorate_types::rules::{Anchor, admit_new_view};
 use quorate_types::signed::Signed;
 use quorate_types::view_change::{Complaint, NewView, ViewChangeMessage};
-use quorate_types::vote::{Certificate, Phase, Vote};
+use quorate_types::vote::{Certificate, Claim, Phase, Vote};
 
 use crate::chain::Chain;
 use crate::complaints::Complaints;
@@ -40,6 +40,8 @@ pub struct Recovered {
     pub votes: Vec<Signed<Vote>>,
     /// The highest prepared certificate.
     pub prepared: Option<Certificate>,
+    /// Its highest prepare vote, which may lie at or below the stable checkpoint.
+    pub last_vote: Option<Claim>,
     /// Commit certificates: the highest known, and those above the tip.
     pub commits: Vec<Certificate>,
     /// This validator's newest view change.
@@ -64,6 +66,7 @@ impl Recovered {
             proposals: Vec::new(),
             votes: Vec::new(),
             prepared: None,
+            last_vote: None,
             commits: Vec::new(),
             view_change: None,
             complaint: None,
@@ -109,7 +112,8 @@ pub(crate) fn rebuild(config: Config, recovered: Recovered, now: Now) -> Core {
     }
     let (view, active) = if cfg!(mutant = "view-forgotten") { (View::ZERO, true) } else { recovered.view };
     let mut reign = resume_reign(&config, view, active, recovered.new_view, now);
-    let mut last_vote = None;
+    let claimed = recovered.view_change.as_ref().and_then(|change| change.signed.statement.last_vote);
+    let mut last_vote = recovered.last_vote.max(claimed);
     for vote in recovered.votes {
         if vote.signer() == config.me {
             last_vote = last_vote.max((vote.statement.phase == Phase::Prepare).then(|| vote.statement.claim()));
@@ -117,6 +121,7 @@ pub(crate) fn rebuild(config: Config, recovered: Recovered, now: Now) -> Core {
         }
         votes.insert(vote, view);
     }
+    let pre_prepares = kept_pre_prepares(&config, view, &votes, &chain);
     let mut view_changes = BTreeMap::new();
     if let Some(own) = recovered.view_change {
         reign.claimed = own.signed.statement.new_view >= view;
@@ -127,7 +132,7 @@ pub(crate) fn rebuild(config: Config, recovered: Recovered, now: Now) -> Core {
         complaints.insert(own);
     }
     let certificates =
-        Certificates { prepared: recovered.prepared, ..sort_commits(recovered.commits, view, recovered.tip) };
+        Certificates { prepared: recovered.prepared, ..sort_commits(recovered.commits, &reign, recovered.tip) };
     Core {
         halted: false,
         may_sign: false,
@@ -136,7 +141,7 @@ pub(crate) fn rebuild(config: Config, recovered: Recovered, now: Now) -> Core {
         votes,
         certificates,
         payloads: BTreeMap::new(),
-        pre_prepares: BTreeMap::new(),
+        pre_prepares,
         view_changes,
         new_views: BTreeMap::new(),
         complaints,
@@ -170,6 +175,24 @@ fn resume_reign(config: &Config, view: View, active: bool, new_view: Option<Sign
     }
 }
 
+/// The pre-prepares of the view, put together again from the primary's recorded votes and the proposals: those
+/// that waited for their payload are judged again.
+fn kept_pre_prepares(
+    config: &Config,
+    view: View,
+    votes: &Votes,
+    chain: &Chain,
+) -> BTreeMap<ValidatorIndex, (View, BTreeMap<Sequence, PrePrepare>)> {
+    let primary = config.primary(view);
+    let of_primary = votes.of_views(view, view).filter(|vote| vote.signer() == primary && primary != config.me);
+    let prepares = of_primary.filter(|vote| vote.statement.phase == Phase::Prepare);
+    let whole = prepares.filter_map(|vote| {
+        let proposal = chain.proposal(&vote.statement.digest)?.clone();
+        Some((vote.statement.sequence, PrePrepare { proposal, vote: *vote }))
+    });
+    BTreeMap::from([(primary, (view, whole.collect()))])
+}
+
 fn resume_vote(reign: &mut Reign, vote: &Vote) {
     if vote.view != reign.view {
         return;
@@ -182,10 +205,11 @@ fn resume_vote(reign: &mut Reign, vote: &Vote) {
     *highest = (*highest).max(Some(vote.sequence));
 }
 
-fn sort_commits(commits: Vec<Certificate>, view: View, tip: Link) -> Certificates {
+fn sort_commits(commits: Vec<Certificate>, reign: &Reign, tip: Link) -> Certificates {
     let mut sorted = Certificates::default();
     for commit in commits {
-        let slot = if commit.claim.view > view { &mut sorted.commit_ahead } else { &mut sorted.commit };
+        let ahead = commit.claim.view > reign.view || (commit.claim.view == reign.view && !reign.active);
+        let slot = if ahead { &mut sorted.commit_ahead } else { &mut sorted.commit };
         if slot.as_ref().is_none_or(|held| held.claim.sequence < commit.claim.sequence) {
             *slot = Some(commit.clone());
         }

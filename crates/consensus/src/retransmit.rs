@@ -24,6 +24,10 @@ impl Core {
     pub fn status(&self) -> Status {
         let view = self.reign.view;
         let slots = self.votes.slots(view, self.tip().sequence).into_iter().take(MAX_SLOTS);
+        let slots = slots.map(|((sequence, phase), (digest, voters))| {
+            let slot = SlotStatus { view, sequence, phase, digest, voters };
+            self.without_lost_proposal(slot)
+        });
         Status {
             epoch: self.config.epoch,
             view,
@@ -32,9 +36,7 @@ impl Core {
             stable: self.stable,
             executed: self.executed,
             certified: Sequence::ZERO,
-            slots: slots
-                .map(|((sequence, phase), (digest, voters))| SlotStatus { view, sequence, phase, digest, voters })
-                .collect(),
+            slots: slots.collect(),
             tips: Vec::new(),
             view_changes: self.changing().collect(),
             complaint: self.lasting_complaint(),
@@ -42,6 +44,22 @@ impl Core {
             asks_for_own: false,
             yours: None,
         }
+    }
+
+    /// The primary's prepare vote comes with its proposal. Where only the vote is here, by way of the backups'
+    /// answers, it is reported as missing, so that the proposal is sent again.
+    fn without_lost_proposal(&self, slot: SlotStatus) -> SlotStatus {
+        let primary = self.primary();
+        let kept = self.pre_prepares.get(&primary).filter(|(view, _)| *view == slot.view);
+        let is_kept = kept.is_some_and(|(_, held)| held.contains_key(&slot.sequence));
+        let is_voted = self.reign.voted.get(&slot.sequence) == Some(&slot.digest);
+        let of_anchor = slot.sequence == self.reign.anchor.sequence;
+        if slot.phase == Phase::Commit || is_kept || is_voted || of_anchor {
+            return slot;
+        }
+        let others = quorate_types::set::indices(self.config.quorum.validators())
+            .filter(|validator| *validator != primary && slot.voters.contains(*validator));
+        SlotStatus { voters: others.collect(), ..slot }
     }
 
     /// Those whose view changes for this view, or above, are held.
@@ -55,7 +73,7 @@ impl Core {
     /// protocol §9: answer a report with what its sender lacks, within a budget; take from it what this
     /// validator lacks itself.
     pub(crate) fn on_status(&mut self, now: Now, from: ValidatorIndex, status: Status, out: &mut Vec<Effect>) {
-        if from == self.config.me {
+        if from == self.config.me || status.epoch != self.config.epoch {
             return;
         }
         let before = self.peers.on_status(from, &status, now.monotonic_ms);

@@ -1,4 +1,4 @@
-//! How long to wait: `timeout = base · 2^k`, capped (protocol §4).
+//! How long to wait: `timeout = base · 2^k`, capped (protocol §4.9).
 //!
 //! `base` follows the trimmed median of measured vote round trips, within configured bounds: a median over
 //! validators, which no single one, the primary least of all, can raise. `k` rises with every view left
@@ -51,7 +51,7 @@ impl Timeouts {
         self.base_ms.saturating_mul(1 << self.exponent).min(self.cap_ms)
     }
 
-    /// A view is left (protocol §4, "k rises by one with every view left without …").
+    /// A view is left (protocol §4.9, "k rises by one with every view left without …").
     pub(crate) fn on_view_left(&mut self, saw_commit: bool, was_active_and_idle: bool) {
         self.pending.clear();
         self.progress_since_ms = None;
@@ -63,6 +63,11 @@ impl Timeouts {
         } else if !was_active_and_idle {
             self.exponent = (self.exponent + 1).min(MAX_EXPONENT);
         }
+    }
+
+    /// About one round trip, as far as it has been measured.
+    pub(crate) const fn round_trip_ms(&self) -> u64 {
+        self.base_ms / ROUND_TRIPS_PER_BASE
     }
 
     /// Something committed in the active view: `k` falls by one per timeout cap (`T_k`) of progress.
@@ -113,7 +118,7 @@ mod tests {
         })
     }
 
-    /// protocol §4
+    /// protocol §4.9
     #[test]
     fn the_timeout_doubles_per_fruitless_view_up_to_the_cap() {
         let mut timeouts = timeouts();
@@ -125,7 +130,7 @@ mod tests {
         assert_eq!(timeouts.current_ms(), 60_000);
     }
 
-    /// protocol §4: by one, not back to the start; "`k` reset by any commit" is a wrong variant.
+    /// protocol §4.9: by one, not back to the start; "`k` reset by any commit" is a wrong variant.
     #[test]
     fn a_view_with_a_commit_takes_back_one_doubling_only() {
         let mut timeouts = timeouts();
@@ -138,7 +143,7 @@ mod tests {
         assert_eq!(timeouts.current_ms(), 4_000, "active and idle changes nothing");
     }
 
-    /// protocol §4
+    /// protocol §4.9: the trimmed median of pairs, not this primary's own latency.
     #[test]
     fn one_slow_or_fast_peer_does_not_move_the_base() {
         let mut timeouts = timeouts();

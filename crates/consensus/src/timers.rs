@@ -1,4 +1,5 @@
-//! The timers of a view and what they lead to (protocol §4): complaints, never silence.
+//! The timers of a view and what they lead to (protocol §§4.1–4.8): complaints, never silence. Time comes in
+//! with each input, no clock is read (protocol §4.10).
 
 use quorate_types::ids::View;
 use quorate_types::message::Message;
@@ -13,15 +14,18 @@ const SLOW_TIMES: u32 = 8;
 
 impl Core {
     /// Whether something is owed in this view: a lane waits, an empty payload is due, an accepted proposal
-    /// is uncommitted, or the anchor is (protocol §4).
+    /// is uncommitted, or the anchor is (protocol §4.2).
     pub(crate) fn owes(&self, now: Now) -> bool {
         let tip = self.tip();
         let uncommitted = self.top().is_some_and(|(sequence, _)| sequence > tip.sequence);
         let anchor_open = self.reign.anchor.chosen && self.reign.anchor.sequence > tip.sequence;
-        self.fairness.waits() || uncommitted || anchor_open || self.is_empty_due(now, tip)
+        let offered_ms =
+            u64::from(self.config.parameters.status_interval_ms).saturating_add(self.timeouts.round_trip_ms());
+        let waits = self.fairness.waits(now.monotonic_ms, offered_ms);
+        waits || uncommitted || anchor_open || self.is_empty_due(now, tip)
     }
 
-    /// Ordering waits for execution alone, here or at so many others that a quorum can't vote: overload is
+    /// protocol §4.2, §6.3: ordering waits for execution alone, here or at so many others that a quorum can't vote: overload is
     /// not a bad primary.
     fn waits_for_execution(&self) -> bool {
         let next = self.tip().sequence.next();
@@ -46,15 +50,17 @@ impl Core {
         self.run_progress_timer(now);
         self.run_new_view_timer(now);
         for cause in [Cause::Progress, Cause::Fairness, Cause::Heartbeat, Cause::SlowClock, Cause::NewViewMissing] {
-            let fired = self.has_fired(cause, now);
-            if self.complaints.set_cause(cause, fired) {
+            if !self.has_fired(cause, now) {
+                self.complaints.clear_cause(cause);
+            } else if self.complaints.set_cause(cause, now.monotonic_ms, self.reign.commits) {
                 out.push(Effect::Notice(CoreNotice::Complains(self.reign.view, cause)));
             }
         }
+        self.doubt_itself(now);
         self.complain(out);
     }
 
-    /// The progress timer runs while something is owed; it starts anew with every commit (protocol §4).
+    /// The progress timer runs while something is owed; it starts anew with every commit (protocol §4.2).
     fn run_progress_timer(&mut self, now: Now) {
         let runs = self.reign.active && self.owes(now) && !self.waits_for_execution();
         match (runs, self.reign.progress_ms) {
@@ -104,7 +110,7 @@ impl Core {
         self.deadline_of(cause).is_some_and(|deadline| deadline <= now.monotonic_ms)
     }
 
-    /// Signs a complaint if a cause holds and none was signed for this view and time (protocol §4).
+    /// protocol §4.6, §4.7: signs a complaint if a cause holds and none was signed for this view and time.
     fn complain(&mut self, out: &mut Vec<Effect>) {
         if !self.complaints.any_cause() {
             return;
@@ -120,25 +126,27 @@ impl Core {
         Complaint { epoch: self.config.epoch, view: self.reign.view, time: self.tip().time, validator: self.config.me }
     }
 
-    /// Something was delivered: timers start anew; whoever complained alone meanwhile doubts itself
-    /// (protocol §4).
+    /// Something was delivered: the progress timer starts anew, whichever view committed it (protocol §4.2).
     pub(crate) fn on_delivered(&mut self, now: Now, certified_in: View) {
         self.delivered_ms = now.monotonic_ms;
-        if certified_in != self.reign.view || !self.reign.active {
-            return;
-        }
-        self.reign.commits = self.reign.commits.saturating_add(1);
         self.reign.progress_ms = self.reign.progress_ms.map(|_| now.monotonic_ms);
-        self.timeouts.on_commit(now.monotonic_ms);
-        if self.complaints.any_cause() {
-            let view = self.reign.view;
-            let together = self.complaints.all().filter(|c| c.statement.view == view).count();
-            for cause in self.complaints.causes().clone() {
-                if together < self.config.quorum.quorum() {
-                    self.complaints.doubt(cause, now.monotonic_ms);
-                }
-            }
-            self.complaints.set_cause(Cause::Progress, false);
+        if certified_in == self.reign.view && self.reign.active {
+            self.reign.commits = self.reign.commits.saturating_add(1);
+            self.timeouts.on_commit(now.monotonic_ms);
+            self.doubt_itself(now);
+            self.complaints.clear_cause(Cause::Progress);
+        }
+    }
+
+    /// protocol §4.8: whoever complains, and sees the view go on committing while fewer than a quorum complain,
+    /// doubts itself. The others get half a timeout to complain, too: a primary must not talk correct
+    /// validators out of their complaints one by one, with a commit right after each.
+    fn doubt_itself(&mut self, now: Now) {
+        let view = self.reign.view;
+        let together = self.complaints.all().filter(|c| c.statement.view == view).count();
+        if together < self.config.quorum.quorum() {
+            let grace_ms = self.timeouts.current_ms() / 2;
+            self.complaints.doubt_held(now.monotonic_ms, self.reign.commits, grace_ms);
         }
     }
 
@@ -152,9 +160,10 @@ impl Core {
     #[must_use]
     pub fn deadline_ms(&self) -> Option<u64> {
         let causes = [Cause::Progress, Cause::Fairness, Cause::Heartbeat, Cause::SlowClock, Cause::NewViewMissing];
-        let held = self.complaints.causes();
-        let timers =
-            causes.into_iter().filter(|cause| !held.contains(cause)).filter_map(|cause| self.deadline_of(cause));
+        let timers = causes
+            .into_iter()
+            .filter(|cause| !self.complaints.holds(*cause))
+            .filter_map(|cause| self.deadline_of(cause));
         timers.chain(self.judge_again_ms).min()
     }
 

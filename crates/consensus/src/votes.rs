@@ -118,6 +118,16 @@ impl Votes {
         counted.into_iter().filter_map(|(slot, digests)| Some((slot, most(digests)?))).collect()
     }
 
+    /// All votes of the views from `low` to `high`, both included.
+    pub(crate) fn of_views(&self, low: View, high: View) -> impl Iterator<Item = &Signed<Vote>> {
+        let senders = self.senders.iter().filter(move |_| low <= high);
+        senders
+            .flat_map(move |sender| {
+                sender.range((low, Sequence::ZERO, Phase::Prepare)..).take_while(move |((view, ..), _)| *view <= high)
+            })
+            .map(|(_, vote)| vote)
+    }
+
     /// All votes of a slot, whatever they are for.
     pub(crate) fn in_slot(&self, slot: Slot) -> impl Iterator<Item = &Signed<Vote>> {
         self.senders.iter().filter_map(move |sender| sender.get(&slot))

@@ -236,6 +236,7 @@ fn recovered_core<S: Store>(
         proposals,
         votes,
         prepared,
+        last_vote: None,
         commits,
         view_change: records::highest_view_change(store, epoch)?,
         complaint: records::own_complaint(epoch).read(store)?,

@@ -1,0 +1,16 @@
+//! The rules of the ordering core, clause by clause, through its one door: inputs in, effects out.
+//!
+//! Each file stands for a stretch of `docs/protocol.md`, each test for a sentence of it. Statements carry dummy
+//! signatures: that they verify is checked before the core ever sees them.
+
+mod support;
+
+mod anchor;
+mod committing;
+mod delivering;
+mod payload;
+mod preparing;
+mod proposing;
+mod restart;
+mod status;
+mod votes;

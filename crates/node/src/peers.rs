@@ -117,7 +117,11 @@ pub(crate) async fn log_peers(links: Arc<PeerLinks>, stopping: CancellationToken
     loop {
         tokio::select! {
             () = stopping.cancelled() => return Ok(()),
-            changed = changes.changed() => if changed.is_err() { return Ok(()) },
+            changed = changes.changed() => if changed.is_err() {
+                // A validator alone has no peers.
+                stopping.cancelled().await;
+                return Ok(());
+            },
         }
         let now = links.views();
         for (before, now) in before.iter().zip(&now) {

@@ -99,7 +99,8 @@ impl<S: Store> Api<S> {
             Ok(Err(_)) => Err(stopping()),
             Err(_) => {
                 let executed = self.ledger.hub().progress().borrow().executed;
-                let text = format!("executed up to {executed}, {sequence} was asked for; ask another validator, or later");
+                let text =
+                    format!("executed up to {executed}, {sequence} was asked for; ask another validator, or later");
                 Err(ApiFault::new(Reason::Timeout, text).with("executed", executed))
             }
         }

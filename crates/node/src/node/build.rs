@@ -220,12 +220,7 @@ impl<S: Store, C: Connector> Base<S, C> {
         let context = &self.identity.context;
         let (responders, workers) = Responders::new(context.set.size());
         for worker in workers {
-            let answers = worker.run(
-                Arc::clone(&self.store),
-                context.epoch,
-                Arc::clone(links),
-                self.stopping.clone(),
-            );
+            let answers = worker.run(Arc::clone(&self.store), context.epoch, Arc::clone(links), self.stopping.clone());
             self.supervisor.task("answers", answers);
         }
         let names: Arc<[String]> = context.set.iter().map(|(_, info)| info.name.clone()).collect();

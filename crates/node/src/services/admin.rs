@@ -35,10 +35,7 @@ impl AdminApi for Admin {
         Ok(Response::new(pb::SetLogFilterResponse { previous }))
     }
 
-    async fn shutdown(
-        &self,
-        request: Request<pb::ShutdownRequest>,
-    ) -> Result<Response<pb::ShutdownResponse>, Status> {
+    async fn shutdown(&self, request: Request<pb::ShutdownRequest>) -> Result<Response<pb::ShutdownResponse>, Status> {
         let pb::ShutdownRequest { reason } = request.into_inner();
         info!(reason, "asked to stop");
         let executed = self.hub.progress().borrow().executed.0;

@@ -53,7 +53,8 @@ mod tests {
 
     #[test]
     fn a_client_above_its_rate_is_told_how_long_to_wait_and_others_are_not() {
-        let config = ClientsConfig { requests_per_second: 10, bytes_per_second: 1_024, ..NodeConfig::default().clients };
+        let config =
+            ClientsConfig { requests_per_second: 10, bytes_per_second: 1_024, ..NodeConfig::default().clients };
         let metrics = Arc::<Metrics>::default();
         let door = Door::new(&config, Arc::clone(&metrics));
         let [one, other] = [1, 2].map(|last| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)));

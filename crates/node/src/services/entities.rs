@@ -66,11 +66,7 @@ impl<S: Store> Entities for EntitiesService<S> {
 
 impl<S: Store> Api<S> {
     /// Waits until the state is as fresh as asked for, and says how old it is.
-    async fn fresh_enough(
-        &self,
-        consistency: Option<&pb::Consistency>,
-        deadline: Instant,
-    ) -> Result<u64, ApiFault> {
+    async fn fresh_enough(&self, consistency: Option<&pb::Consistency>, deadline: Instant) -> Result<u64, ApiFault> {
         match consistency.and_then(|consistency| consistency.level) {
             Some(Level::AtLeast(pb::AtLeast { sequence })) => self.executed(sequence, deadline).await?,
             Some(Level::Local(pb::Local { max_age_ms })) if max_age_ms > 0 && self.age_ms() > max_age_ms => {
@@ -97,12 +93,7 @@ impl<S: Store> Api<S> {
         Ok(pb::GetResponse { entity: entity.map(|entity| entity_to_wire(id, entity)), read: Some(read) })
     }
 
-    async fn admit_list(
-        &self,
-        request: &pb::ListRequest,
-        reader: Reader,
-        deadline: Instant,
-    ) -> Result<u64, ApiFault> {
+    async fn admit_list(&self, request: &pb::ListRequest, reader: Reader, deadline: Instant) -> Result<u64, ApiFault> {
         self.readable_kind(&request.kind, reader)?;
         if request.page_size > PAGE_MAX {
             let text = format!("page_size of {} is above the limit of {PAGE_MAX}", request.page_size);

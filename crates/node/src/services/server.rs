@@ -20,11 +20,11 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::debug;
 
+use super::Api;
 use super::admin::{Admin, SocketFile};
 use super::cluster::ClusterService;
 use super::entities::{EntitiesService, PAGE_BYTES};
 use super::operations::OperationsService;
-use super::Api;
 use crate::driver::Mode;
 use crate::error::NodeError;
 
@@ -90,10 +90,7 @@ where
 }
 
 /// Serves the operator until the node stops.
-pub(crate) async fn serve_admin(
-    admin: Admin,
-    (listener, file): (UnixListener, SocketFile),
-) -> Result<(), NodeError> {
+pub(crate) async fn serve_admin(admin: Admin, (listener, file): (UnixListener, SocketFile)) -> Result<(), NodeError> {
     let stopping = admin.stopping.clone();
     let serving = server()
         .add_service(AdminServer::new(admin))

@@ -39,7 +39,8 @@ impl<S: Store> Api<S> {
     async fn submit_by(&self, signed: SignedOperation, wants: Wants) -> Result<pb::SubmitResponse, ApiFault> {
         let began = Instant::now();
         let limits = self.context.parameters.operation_limits();
-        let operation = admit_operation(&signed, &limits, self.context.cluster).map_err(|fault| ApiFault::from(&fault))?;
+        let operation =
+            admit_operation(&signed, &limits, self.context.cluster).map_err(|fault| ApiFault::from(&fault))?;
         let id = operation.id();
         // First the place among those who wait, then the look into the store: so nothing falls between.
         let mut registration = self.ledger.hub().register(id, wants).map_err(crowded)?;

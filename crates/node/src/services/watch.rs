@@ -28,7 +28,7 @@ use super::{Api, stopping};
 use crate::hub::Sequenced;
 
 /// Entries that wait for their watcher. Bounds a watch's memory with the largest document.
-const ENTRIES: usize = 256;
+const ENTRIES: usize = 64;
 
 /// The entries of one watch. Its place among the watches is free again when it is dropped.
 pub(super) struct WatchStream {
@@ -137,9 +137,8 @@ impl<S: Store> Watch<S> {
     async fn reached(&self) -> Result<(), End> {
         let mut progress = self.api.ledger.hub().progress();
         let (next, proofs) = (self.next, self.request.with_proofs);
-        let is_reached = |progress: &crate::hub::Progress| {
-            progress.executed >= next && (!proofs || progress.certified >= next)
-        };
+        let is_reached =
+            |progress: &crate::hub::Progress| progress.executed >= next && (!proofs || progress.certified >= next);
         tokio::select! {
             reached = progress.wait_for(is_reached) => reached.map(drop).map_err(|_| End::Fault(stopping())),
             () = self.sender.closed() => Err(End::Gone),
@@ -168,9 +167,9 @@ impl<S: Store> Watch<S> {
             Some(operation) => Some(Arc::clone(operation)),
             None => self.waited(receipt)?,
         };
-        let (author, nonce) = operation.as_ref().map_or((Bytes::new(), 0), |operation| {
-            (wire(operation.author().as_bytes()), operation.nonce())
-        });
+        let (author, nonce) = operation
+            .as_ref()
+            .map_or((Bytes::new(), 0), |operation| (wire(operation.author().as_bytes()), operation.nonce()));
         let body = operation.filter(|_| self.request.with_bodies);
         Ok(pb::OrderedOperation {
             author,

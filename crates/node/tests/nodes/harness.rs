@@ -1,7 +1,5 @@
 //! Validators in one process: real nodes over loopback TCP, stores in memory, guard files on disk.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,8 +14,9 @@ use quorate_replica::create_store;
 use quorate_storage::{Durability, MemoryStore, Store};
 use quorate_transport::channel::{ChannelTiming, channel};
 use quorate_transport::convert::signed_operation_to_wire;
-use quorate_transport::pb::cluster::v1::{StatusRequest, StatusResponse};
+use quorate_transport::fault::ApiFault;
 use quorate_transport::pb::cluster::v1::cluster_client::ClusterClient;
+use quorate_transport::pb::cluster::v1::{StatusRequest, StatusResponse};
 use quorate_transport::pb::entities::v1::entities_client::EntitiesClient;
 use quorate_transport::pb::operations::v1 as pb;
 use quorate_transport::pb::operations::v1::operations_client::OperationsClient;
@@ -27,42 +26,43 @@ use quorate_types::ids::BlockTime;
 use quorate_types::kind::{Access, Consistency, EntityType, Kind, Right};
 use quorate_types::operation::{Change, EntityId, Operation, OperationBuilder};
 use quorate_types::parameters::Parameters;
+use quorate_types::receipt::Receipt;
 use quorate_types::set::ValidatorInfo;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 /// Longer than anything here takes; it only turns a hang into a failure.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-pub fn consensus_key(index: usize) -> SecretKey {
+pub(crate) fn consensus_key(index: usize) -> SecretKey {
     SecretKey::from_seed([u8::try_from(index).unwrap() + 1; 32])
 }
 
-pub fn network_key(index: usize) -> SecretKey {
+pub(crate) fn network_key(index: usize) -> SecretKey {
     SecretKey::from_seed([u8::try_from(index).unwrap() + 101; 32])
 }
 
-pub fn client_key() -> SecretKey {
+pub(crate) fn client_key() -> SecretKey {
     SecretKey::from_seed([200; 32])
 }
 
-pub fn reader_key() -> SecretKey {
+pub(crate) fn reader_key() -> SecretKey {
     SecretKey::from_seed([201; 32])
 }
 
 /// A cluster; validators may be stopped and started one by one.
-pub struct Cluster {
-    pub genesis: Genesis,
-    pub stores: Vec<MemoryStore>,
-    pub nodes: Vec<Option<Running>>,
-    pub directory: tempfile::TempDir,
-    pub change: fn(&mut NodeConfig),
+pub(crate) struct Cluster {
+    pub(crate) genesis: Genesis,
+    pub(crate) stores: Vec<MemoryStore>,
+    pub(crate) nodes: Vec<Option<Running>>,
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) change: fn(&mut NodeConfig),
     peers: Vec<std::net::SocketAddr>,
 }
 
-pub struct Running {
-    pub address: String,
+pub(crate) struct Running {
+    pub(crate) address: String,
     stopper: CancellationToken,
     wait: JoinHandle<Result<(), NodeError>>,
 }
@@ -92,6 +92,7 @@ fn genesis(validators: usize, parameters: Parameters) -> Genesis {
         kinds: vec![
             kind("counter", EntityType::Counter, Right::Anyone),
             kind("secret", EntityType::Counter, secret),
+            kind("note", EntityType::Document, Right::Anyone),
         ],
     };
     Genesis::parse(content.to_toml().as_bytes()).unwrap()
@@ -99,11 +100,11 @@ fn genesis(validators: usize, parameters: Parameters) -> Genesis {
 
 impl Cluster {
     /// All validators running.
-    pub async fn start(validators: usize) -> Self {
+    pub(crate) async fn start(validators: usize) -> Self {
         Self::start_with(validators, Parameters::default(), |_| {}).await
     }
 
-    pub async fn start_with(validators: usize, parameters: Parameters, change: fn(&mut NodeConfig)) -> Self {
+    pub(crate) async fn start_with(validators: usize, parameters: Parameters, change: fn(&mut NodeConfig)) -> Self {
         let genesis = genesis(validators, parameters);
         let directory = tempfile::tempdir().unwrap();
         let mut peers = Vec::new();
@@ -124,11 +125,11 @@ impl Cluster {
         cluster
     }
 
-    pub fn guard_path(&self, index: usize) -> PathBuf {
+    pub(crate) fn guard_path(&self, index: usize) -> PathBuf {
         self.directory.path().join(format!("guard{index}"))
     }
 
-    pub fn config(&self, index: usize) -> NodeConfig {
+    pub(crate) fn config(&self, index: usize) -> NodeConfig {
         let mut config = NodeConfig::default();
         config.peers.listen = self.peers[index];
         let addresses = self.peers.iter().enumerate().filter(|(peer, _)| *peer != index);
@@ -141,7 +142,7 @@ impl Cluster {
         config
     }
 
-    pub async fn start_one(&mut self, index: usize) -> Result<(), NodeError> {
+    pub(crate) async fn start_one(&mut self, index: usize) -> Result<(), NodeError> {
         let config = self.config(index);
         let environment = Environment { connector: TcpConnector, clock: Clock::system(), threads: Threads::Own };
         let listeners = Listeners::open(&TcpConnector, &config).await?;
@@ -156,19 +157,19 @@ impl Cluster {
     }
 
     /// Stops one validator in an orderly way.
-    pub async fn stop(&mut self, index: usize) -> Result<(), NodeError> {
+    pub(crate) async fn stop(&mut self, index: usize) -> Result<(), NodeError> {
         let running = self.nodes[index].take().unwrap();
         running.stopper.cancel();
         tokio::time::timeout(PATIENCE, running.wait).await.expect("it stops in time").unwrap()
     }
 
     /// Waits for a validator to stop by itself.
-    pub async fn ended(&mut self, index: usize) -> Result<(), NodeError> {
+    pub(crate) async fn ended(&mut self, index: usize) -> Result<(), NodeError> {
         let running = self.nodes[index].take().unwrap();
         tokio::time::timeout(PATIENCE, running.wait).await.expect("it stops in time").unwrap()
     }
 
-    pub async fn stop_all(mut self) {
+    pub(crate) async fn stop_all(mut self) {
         for index in 0..self.nodes.len() {
             if self.nodes[index].is_some() {
                 self.stop(index).await.unwrap();
@@ -176,25 +177,25 @@ impl Cluster {
         }
     }
 
-    pub fn channel(&self, index: usize) -> Channel {
+    pub(crate) fn channel(&self, index: usize) -> Channel {
         let running = self.nodes[index].as_ref().unwrap();
         channel(TcpConnector, &running.address, None, ChannelTiming::default()).unwrap()
     }
 
-    pub fn operations(&self, index: usize) -> OperationsClient<Channel> {
+    pub(crate) fn operations(&self, index: usize) -> OperationsClient<Channel> {
         OperationsClient::new(self.channel(index))
     }
 
-    pub fn entities(&self, index: usize) -> EntitiesClient<Channel> {
+    pub(crate) fn entities(&self, index: usize) -> EntitiesClient<Channel> {
         EntitiesClient::new(self.channel(index))
     }
 
-    pub async fn status(&self, index: usize) -> StatusResponse {
+    pub(crate) async fn status(&self, index: usize) -> StatusResponse {
         ClusterClient::new(self.channel(index)).status(StatusRequest::default()).await.unwrap().into_inner()
     }
 
     /// Asks for the status until it is as wanted.
-    pub async fn until(&self, index: usize, wanted: impl Fn(&StatusResponse) -> bool) -> StatusResponse {
+    pub(crate) async fn until(&self, index: usize, wanted: impl Fn(&StatusResponse) -> bool) -> StatusResponse {
         let asking = async {
             loop {
                 let status = self.status(index).await;
@@ -208,33 +209,44 @@ impl Cluster {
     }
 
     /// Waits until a validator takes operations.
-    pub async fn ordering(&self, index: usize) {
+    pub(crate) async fn ordering(&self, index: usize) {
         use quorate_transport::pb::cluster::v1::Mode;
         self.until(index, |status| status.mode == i32::from(Mode::Ordering)).await;
     }
 
-    /// An operation that adds 1 to a counter.
-    pub fn add(&self, nonce: u64, counter: &str) -> Arc<Operation> {
-        self.add_to(nonce, EntityId::new("counter", counter))
+    /// An operation that makes a counter.
+    pub(crate) fn make(&self, nonce: u64, counter: &str) -> Arc<Operation> {
+        self.operation(nonce, EntityId::new("counter", counter), Change::Create { value: None })
     }
 
-    pub fn add_to(&self, nonce: u64, entity: EntityId) -> Arc<Operation> {
+    /// An operation of the usual client with one change.
+    pub(crate) fn operation(&self, nonce: u64, entity: EntityId, change: Change) -> Arc<Operation> {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         let expires = BlockTime(u64::try_from(wall).unwrap() + 600_000);
         let key = client_key();
-        let create = Change::Create { value: None };
-        let builder = OperationBuilder::new(self.genesis.cluster, key.public(), nonce, expires).mutate(entity, create);
+        let builder = OperationBuilder::new(self.genesis.cluster, key.public(), nonce, expires).mutate(entity, change);
         Arc::new(builder.sign(&key).unwrap())
     }
 
+    /// Submits and checks the receipt.
+    pub(crate) async fn order(&self, index: usize, operation: &Operation) -> Receipt {
+        let answer = self.operations(index).submit(submit(operation)).await.unwrap().into_inner();
+        self.verify(&answer).into_receipt()
+    }
+
     /// Checks an answer's proof against nothing but the genesis.
-    pub fn verify(&self, answer: &pb::SubmitResponse) -> VerifiedReceipt {
+    pub(crate) fn verify(&self, answer: &pb::SubmitResponse) -> VerifiedReceipt {
         let proof = &answer.receipt.as_ref().expect("a receipt").proof;
         ReceiptProof::from_file(proof).unwrap().verify(&EpochInfo::of_genesis(&self.genesis)).unwrap()
     }
 }
 
-pub fn submit(operation: &Operation) -> pb::SubmitRequest {
+/// Our fault in a status.
+pub(crate) fn fault(status: &tonic::Status) -> ApiFault {
+    ApiFault::of_status(status).unwrap_or_else(|| panic!("not our fault: {status:?}"))
+}
+
+pub(crate) fn submit(operation: &Operation) -> pb::SubmitRequest {
     let operation = Some(signed_operation_to_wire(operation.signed()));
     pb::SubmitRequest { operation, wait: pb::Wait::Executed.into() }
 }

@@ -17,8 +17,8 @@ pub struct Validator {
     name: String,
     directory: PathBuf,
     process: Option<Process>,
-    /// Set for a start with SIGXFSZ ignored, so that a limit on files is an error and not the end.
-    pub(crate) survives_file_limit: bool,
+    /// Started with SIGXFSZ ignored.
+    survives_file_limit: bool,
 }
 
 #[derive(Debug)]
@@ -29,7 +29,9 @@ struct Process {
 }
 
 impl Validator {
-    pub(crate) fn new(name: &str, cluster: &Path) -> Self {
+    /// The validator whose files lie in its directory of a cluster's.
+    #[must_use]
+    pub fn new(name: &str, cluster: &Path) -> Self {
         let directory = cluster.join(name);
         Self { name: name.to_owned(), directory, process: None, survives_file_limit: false }
     }
@@ -64,6 +66,11 @@ impl Validator {
         format!("--- the end of the log of {}\n{}\n", self.name, last.join("\n"))
     }
 
+    /// From its next start on, a write beyond a limit on files is an error for it and not the end.
+    pub const fn survives_file_limit(&mut self) {
+        self.survives_file_limit = true;
+    }
+
     /// Its process, if it runs.
     #[must_use]
     pub fn pid(&self) -> Option<Pid> {
@@ -83,7 +90,11 @@ impl Validator {
         command
     }
 
-    pub(crate) fn start(&mut self, program: &Path) -> anyhow::Result<()> {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// If it runs, or can't be started.
+    pub fn start(&mut self, program: &Path) -> anyhow::Result<()> {
         ensure!(self.process.is_none(), "{} runs already", self.name);
         let log = OpenOptions::new().create(true).append(true).open(self.directory.join("log"))?;
         let mut child = self

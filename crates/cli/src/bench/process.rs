@@ -55,7 +55,7 @@ pub fn threads(pid: u32) -> anyhow::Result<BTreeMap<String, u64>> {
     Ok(threads)
 }
 
-/// A line of `status` such as `VmRSS:	   12345 kB`.
+/// A line of `status` such as `VmRSS:     12345 kB`.
 fn status_bytes(status: &str, field: &str) -> anyhow::Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());

@@ -97,7 +97,7 @@ impl Rules {
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         for assignment in &self.parameters {
             let (name, value) = assignment.split_once('=').with_context(|| {
-                format!("the parameter {assignment:?} has no value; write it as NAME=VALUE, such as window=512")
+                format!("the parameter {assignment:?} has no value; write it as NAME=VALUE, such as drift_ms=250")
             })?;
             let (name, value) = (name.trim(), value.trim());
             let known = Parameters::TABLE.iter().map(|info| info.name);
@@ -156,13 +156,13 @@ mod tests {
     fn parameters_and_kinds_are_set_by_name() {
         let wishes = Rules {
             kinds: vec!["purse:overdraft-account".to_owned()],
-            parameters: vec!["window=512".to_owned(), "checkpoint_interval = 32".to_owned()],
+            parameters: vec!["window=128".to_owned(), "checkpoint_interval = 32".to_owned()],
             authors: vec![key(4)],
             ..rules()
         };
         let genesis = genesis(&wishes).unwrap();
         let parameters = genesis.content.parameters;
-        assert_eq!((parameters.window, parameters.checkpoint_interval), (512, 32));
+        assert_eq!((parameters.window, parameters.checkpoint_interval), (128, 32));
         let kind = &genesis.content.kinds[0];
         assert_eq!(kind.entity_type, EntityType::Account { overdraft: true });
         assert!(kind.access.create.includes(&key(4)) && !kind.access.create.includes(&key(5)));
@@ -177,6 +177,7 @@ mod tests {
             (parameter("window"), "NAME=VALUE"),
             (parameter("window=many"), "whole number"),
             (parameter("window=1"), "window"),
+            (parameter("window=512"), "min_epoch_sequences"),
             (kind("purse"), "NAME:TYPE"),
             (kind("purse:set"), "document, counter"),
             (kind("Purse:counter"), "lower-case"),

@@ -65,6 +65,11 @@ pub struct InitArgs {
     #[arg(long, value_name = "PART", num_args = 1..)]
     assemble: Vec<PathBuf>,
 
+    /// A new, empty store for the validator with this node.toml, whose store is lost: it follows and serves reads,
+    /// and signs nothing (this version has no way back for it)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["validator", "assemble", "validators"])]
+    new_store: Option<PathBuf>,
+
     /// The name or address under which others reach a validator: one for all, or one for each, separated by
     /// commas. With one for each, all listen on the same ports of all interfaces
     #[arg(long, alias = "hosts", value_name = "HOST", value_delimiter = ',', default_value = "127.0.0.1")]
@@ -92,6 +97,9 @@ impl InitArgs {
     /// # Errors
     /// What could not be made, and why.
     pub fn run(self) -> anyhow::Result<()> {
+        if let Some(path) = &self.new_store {
+            return store::replace(path);
+        }
         if self.if_absent && [GENESIS, PART].iter().any(|name| self.directory.join(name).exists()) {
             println!("{} is there already; nothing was changed", self.directory.display());
             return Ok(());

@@ -20,12 +20,22 @@ use crate::files;
 /// # Errors
 /// If one of them is there already, or can't be written.
 pub fn create(paths: &Paths, cluster: Option<ClusterId>, incarnation: [u8; 32]) -> anyhow::Result<()> {
+    admit_absent(paths)?;
+    GuardFile::create(&paths.guard_file, incarnation)?;
+    create_store_files(paths, cluster, incarnation)
+}
+
+fn admit_absent(paths: &Paths) -> anyhow::Result<()> {
     ensure!(
         !RocksStore::exists(&paths.store),
-        "a store lies in {} already; a validator's store is never made anew",
+        "a store lies in {} already; if it is damaged, move it away first, and keep it",
         paths.store.display()
     );
-    GuardFile::create(&paths.guard_file, incarnation)?;
+    Ok(())
+}
+
+fn create_store_files(paths: &Paths, cluster: Option<ClusterId>, incarnation: [u8; 32]) -> anyhow::Result<()> {
+    admit_absent(paths)?;
     let store = RocksStore::open(&paths.store, &small())
         .with_context(|| format!("making the store in {}", paths.store.display()))?;
     let batch = match cluster {
@@ -41,6 +51,29 @@ pub fn create(paths: &Paths, cluster: Option<ClusterId>, incarnation: [u8; 32]) 
     files::sync_directory(paths.store.parent().unwrap_or(Path::new(".")))
 }
 
+/// Makes a new store for a validator that lost its own. The cluster knows another incarnation of it, so it will
+/// sign nothing that the protocol counts (protocol §7.5).
+///
+/// # Errors
+/// If a store is there, or can't be written.
+pub fn replace(config: &Path) -> anyhow::Result<()> {
+    let config = NodeConfig::load(config)?;
+    let genesis = files::read(&config.paths.genesis)?;
+    let genesis = Genesis::parse(&genesis).with_context(|| config.paths.genesis.display().to_string())?;
+    if !config.paths.guard_file.exists() {
+        create(&config.paths, Some(genesis.cluster), files::random()?)?;
+    } else {
+        // What the old store signed stays on record.
+        create_store_files(&config.paths, Some(genesis.cluster), files::random()?)?;
+    }
+    println!(
+        "An empty store lies in {}. This validator will follow, execute and serve reads; it signs nothing, and counts \
+         as faulty.",
+        config.paths.store.display()
+    );
+    Ok(())
+}
+
 /// Opens the store that `init` made.
 ///
 /// # Errors
@@ -50,8 +83,8 @@ pub fn open(config: &NodeConfig) -> anyhow::Result<RocksStore> {
     if !RocksStore::exists(path) {
         bail!(
             "there is no store in {}. If this validator never ran, make it with `quorate init`. If it ran before, \
-             its store is lost: this version has no way back for it, so keep it stopped; a new store with the \
-             same keys would only follow, and sign nothing",
+             its store is lost, and this version has no way back for it: `quorate init --new-store` makes an empty \
+             store with which it follows and serves reads, but signs nothing",
             path.display()
         );
     }

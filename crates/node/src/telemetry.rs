@@ -3,6 +3,7 @@
 //! Logging is the process's, not the node's: whoever owns `main` calls [`init`] once. Without it, as in
 //! tests, nothing is written and [`set_filter`] says so.
 
+use std::io::IsTerminal as _;
 use std::sync::OnceLock;
 
 use thiserror::Error;
@@ -40,7 +41,7 @@ pub enum TelemetryError {
 /// If the filter can't be read or logging was set up before.
 pub fn init(config: &TelemetryConfig) -> Result<(), TelemetryError> {
     let (filter, handle) = reload::Layer::new(parse(&config.log_filter)?);
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let lines = match config.log_format {
         LogFormat::Text => lines.with_target(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),

@@ -123,7 +123,19 @@ impl Phase {
                 usage.peak_resident_bytes >> 20,
             ));
         }
-        text + &self.threads_text()
+        text + &self.machine_text(limit.cores) + &self.threads_text()
+    }
+
+    /// How much of the machine the measurement had: below what it could use, something else was running, or
+    /// everything waited for disks and timers.
+    fn machine_text(&self, cores: u64) -> String {
+        let all: u64 = self.used.iter().map(|(_, usage)| usage.cpu_ms).sum();
+        if all == 0 {
+            return String::new();
+        }
+        let had = all * 100 / (self.plan.duration.as_millis() as u64 * cores).max(1);
+        let each = self.cpu_us_per_operation(all);
+        format!("  all together {each} µs of CPU per operation, {had} % of the {cores} cores\n")
     }
 
     fn threads_text(&self) -> String {

@@ -72,7 +72,7 @@ pub struct InitArgs {
 
     /// The name or address under which others reach a validator: one for all, or one for each, separated by
     /// commas. With one for each, all listen on the same ports of all interfaces
-    #[arg(long, alias = "hosts", value_name = "HOST", value_delimiter = ',', default_value = "127.0.0.1")]
+    #[arg(long, visible_alias = "hosts", value_name = "HOST", value_delimiter = ',', default_value = "127.0.0.1")]
     host: Vec<String>,
 
     /// The port for other validators; on one host the first of several

@@ -10,9 +10,8 @@ const MARK: &str = "quorate_determinism";
 
 /// The directory of a profile, where programs are built.
 fn built(profile: &str, program: &str) -> anyhow::Result<Option<PathBuf>> {
-    // This test lies in target/<profile>/deps.
-    let here = std::env::current_exe()?;
-    let target = here.ancestors().nth(3).context("where is the target directory?")?;
+    // The program under test lies in target/<profile>.
+    let target = Path::new(crate::PROGRAM).ancestors().nth(2).context("where is the target directory?")?;
     Ok(Some(target.join(profile).join(program)).filter(|path| path.exists()))
 }
 

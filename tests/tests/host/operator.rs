@@ -75,12 +75,19 @@ async fn status_shows_every_validator_and_verify_finds_the_same_state_on_all() -
 }
 
 /// What the operator's guide promises.
-const METRICS: [&str; 26] = [
+const METRICS: [&str; 33] = [
     "quorate_view",
     "quorate_committed_sequence",
     "quorate_executed_sequence",
     "quorate_stable_sequence",
-    "quorate_lag_sequences",
+    "quorate_certified_sequence",
+    "quorate_commit_lag",
+    "quorate_execution_lag",
+    "quorate_execution_queue",
+    "quorate_pool_operations",
+    "quorate_pool_bytes",
+    "quorate_missing_validators",
+    "quorate_safety_alarm",
     "quorate_resident_bytes",
     "quorate_commit_ms_count",
     "quorate_receipt_ms_count",
@@ -118,8 +125,8 @@ async fn the_metrics_have_the_names_promised_and_count() -> anyhow::Result<()> {
     for name in ["quorate_store_syncs_total", "quorate_guard_syncs_total", "quorate_executed_operations_total"] {
         ensure!(samples[name] > 0.0, "{name} is {}", samples[name]);
     }
-    for part in ["peer", "queue"] {
-        ensure!(samples.keys().any(|name| name.contains(part)), "nothing about a {part} in\n{page}");
+    for labelled in ["quorate_peer_up{", "quorate_peer_queue_bytes{", "quorate_commit_ms_bucket{"] {
+        ensure!(samples.keys().any(|name| name.starts_with(labelled)), "{labelled} is missing in\n{page}");
     }
     ensure!(samples["quorate_resident_bytes"] > 1e6, "{}", samples["quorate_resident_bytes"]);
     ensure!(samples["quorate_contradictions_total"] == 0.0, "honest validators contradict themselves");

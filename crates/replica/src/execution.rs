@@ -141,6 +141,7 @@ pub fn execute<S: Store>(
         records::judged(operation).put(&mut batch, &judged);
     }
     let points = points_after(last.map(|mark| mark.points).unwrap_or_default(), &job.bundles);
+    records::result(job.sequence).put(&mut batch, &execution);
     records::executed().put(&mut batch, &ExecutedMark { execution, time: job.proposal.time, points });
     let executed = Executed { execution, waiting: done.waiting.operations };
     Ok(ExecutedBatch { batch, executed, receipts: done.receipts, judgements: done.judgements, changes: done.changes })

@@ -24,6 +24,8 @@ pub(crate) struct Executions {
     /// Own results and certified ones that the other side is still awaited for.
     own: BTreeMap<Sequence, Execution>,
     theirs: BTreeMap<Sequence, Execution>,
+    /// Own results that this validator has not voted on yet.
+    unvoted: BTreeMap<Sequence, Execution>,
 }
 
 /// What taking a vote or a certificate in has led to.
@@ -45,6 +47,15 @@ impl Executions {
             certified,
             own: BTreeMap::new(),
             theirs: BTreeMap::new(),
+            unvoted: BTreeMap::new(),
+        }
+    }
+
+    /// Takes back a certificate that was kept before a restart.
+    pub(crate) fn restore_certificate(&mut self, execution: Execution) {
+        self.theirs.insert(execution.sequence, execution);
+        if execution.sequence > self.certified {
+            self.note_certified(execution);
         }
     }
 
@@ -108,9 +119,17 @@ impl Executions {
         }
     }
 
-    /// This validator executed; `None` while no certificate is held for it, else whether they agree.
+    /// This validator executed.
     pub(crate) fn on_own(&mut self, execution: Execution) {
         self.own.insert(execution.sequence, execution);
+        self.unvoted.insert(execution.sequence, execution);
+    }
+
+    /// The own results, ascending, that are to be voted on now; each is given once, and none that has a
+    /// certificate.
+    pub(crate) fn take_unvoted(&mut self) -> Vec<Execution> {
+        let unvoted = std::mem::take(&mut self.unvoted);
+        unvoted.into_values().filter(|execution| !self.is_certified(execution.sequence)).collect()
     }
 
     /// Sequences where both sides are known now: own result and certified one. Each is given once.

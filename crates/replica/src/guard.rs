@@ -10,12 +10,15 @@ use std::collections::BTreeMap;
 use quorate_crypto::{Digest, SecretKey};
 use quorate_types::bundle::BundleHeader;
 use quorate_types::execution::{Execution, ExecutionVote};
-use quorate_types::ids::{BundleNumber, ClusterId, Sequence, View};
+use quorate_types::ids::{BlockTime, BundleNumber, ClusterId, Sequence, View};
 use quorate_types::signed::{Signed, Statement, signing_bytes};
 use quorate_types::view_change::{Complaint, NewView, ViewChange, ViewChangeMessage};
 use quorate_types::vote::{Phase, Vote};
 
 use crate::records::{self, Record};
+
+/// Votes are remembered in so many views below the own one; nothing is ever signed in any of them again.
+const REMEMBERED_VIEWS: u64 = 8;
 
 /// What the guard refuses to sign, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +61,17 @@ pub enum GuardRefusal {
         /// The number asked for.
         asked: BundleNumber,
     },
+    /// Both phases of a slot vote for one proposal.
+    #[error("the other phase's vote at view {view}, sequence {sequence} was for another proposal")]
+    OtherPhase {
+        /// The view.
+        view: View,
+        /// The sequence.
+        sequence: Sequence,
+    },
+    /// The sequence lies at or below the stable checkpoint: what was signed there is settled and forgotten.
+    #[error("sequence {0} is settled by the stable checkpoint")]
+    Settled(Sequence),
     /// Another result was signed at this sequence.
     #[error("another result was signed at sequence {0}")]
     SecondExecution(Sequence),
@@ -77,8 +91,15 @@ pub struct Guarded<T> {
 pub struct SigningGuard {
     key: SecretKey,
     cluster: ClusterId,
+    /// Every vote signed above the stable checkpoint, but those of views long left.
     votes: BTreeMap<(View, Sequence, Phase), Digest>,
+    /// The lowest view whose votes are remembered.
+    votes_from: View,
+    /// The stable checkpoint: nothing is signed at or below it any more.
+    stable: Sequence,
+    /// The own view: nothing is signed below it.
     left_for: View,
+    complaint: Option<(View, BlockTime)>,
     new_view: Option<View>,
     view_change: Option<View>,
     bundle: BundleNumber,
@@ -89,6 +110,9 @@ pub struct SigningGuard {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SignedBefore {
     pub(crate) votes: Vec<Vote>,
+    pub(crate) stable: Sequence,
+    pub(crate) view: View,
+    pub(crate) complaint: Option<(View, BlockTime)>,
     pub(crate) view_change: Option<View>,
     pub(crate) new_view: Option<View>,
     pub(crate) bundle: BundleNumber,
@@ -98,16 +122,28 @@ pub(crate) struct SignedBefore {
 impl SigningGuard {
     pub(crate) fn new(key: SecretKey, cluster: ClusterId, before: SignedBefore) -> Self {
         let votes = before.votes.iter().map(|vote| ((vote.view, vote.sequence, vote.phase), vote.digest));
-        Self {
+        let mut guard = Self {
             key,
             cluster,
             votes: votes.collect(),
-            left_for: before.view_change.unwrap_or_default(),
+            votes_from: View::ZERO,
+            stable: before.stable,
+            left_for: View::ZERO,
+            complaint: before.complaint,
             new_view: before.new_view,
             view_change: before.view_change,
             bundle: before.bundle,
             executions: before.executions.into_iter().map(|execution| (execution.sequence, execution)).collect(),
-        }
+        };
+        guard.enter(before.view.max(before.view_change.unwrap_or_default()));
+        guard
+    }
+
+    /// The own view rises: nothing is signed below it from now on (protocol §5.1).
+    pub(crate) fn enter(&mut self, view: View) {
+        self.left_for = self.left_for.max(view);
+        self.votes_from = View(self.left_for.0.saturating_sub(REMEMBERED_VIEWS));
+        self.votes = self.votes.split_off(&(self.votes_from, Sequence::ZERO, Phase::Prepare));
     }
 
     fn sign<T: Statement>(&self, statement: T) -> Signed<T> {
@@ -120,6 +156,14 @@ impl SigningGuard {
         let Vote { view, sequence, phase, digest, .. } = vote;
         if view < self.left_for {
             return Err(GuardRefusal::LeftView { view, left_for: self.left_for });
+        }
+        if sequence <= self.stable {
+            return Err(GuardRefusal::Settled(sequence));
+        }
+        let other = if phase == Phase::Prepare { Phase::Commit } else { Phase::Prepare };
+        if self.votes.get(&(view, sequence, other)).is_some_and(|found| *found != digest) && !cfg!(mutant = "guard-off")
+        {
+            return Err(GuardRefusal::OtherPhase { view, sequence });
         }
         let first = *self.votes.entry((view, sequence, phase)).or_insert(digest);
         if first != digest && !cfg!(mutant = "guard-off") {
@@ -139,7 +183,7 @@ impl SigningGuard {
             return Err(GuardRefusal::SecondViewChange { signed });
         }
         self.view_change = Some(statement.new_view);
-        self.left_for = self.left_for.max(statement.new_view);
+        self.enter(statement.new_view);
         let slot = records::own_view_change(statement.epoch, statement.new_view);
         let message = attach(self.sign(statement));
         Ok(Guarded { record: slot.record(&message), signed: message })
@@ -155,10 +199,15 @@ impl SigningGuard {
         Ok(Guarded { record: records::own_new_view(signed.statement.epoch).record(&signed), signed })
     }
 
-    /// A complaint: the same content gives the same bytes.
-    pub(crate) fn complaint(&self, statement: Complaint) -> Guarded<Signed<Complaint>> {
+    /// A complaint: the same content gives the same bytes, and none is about a view that was left.
+    pub(crate) fn complaint(&mut self, statement: Complaint) -> Result<Guarded<Signed<Complaint>>, GuardRefusal> {
+        let Complaint { view, time, .. } = statement;
+        if view < self.left_for {
+            return Err(GuardRefusal::LeftView { view, left_for: self.left_for });
+        }
+        self.complaint = self.complaint.max(Some((view, time)));
         let signed = self.sign(statement);
-        Guarded { record: records::own_complaint(signed.statement.epoch).record(&signed), signed }
+        Ok(Guarded { record: records::own_complaint(signed.statement.epoch).record(&signed), signed })
     }
 
     /// protocol §10: one bundle per number of the own lane; numbers without gaps.
@@ -173,6 +222,9 @@ impl SigningGuard {
     /// protocol §10: one result per sequence.
     pub(crate) fn execution(&mut self, vote: ExecutionVote) -> Result<Guarded<Signed<ExecutionVote>>, GuardRefusal> {
         let sequence = vote.execution.sequence;
+        if sequence <= self.stable {
+            return Err(GuardRefusal::Settled(sequence));
+        }
         if *self.executions.entry(sequence).or_insert(vote.execution) != vote.execution {
             return Err(GuardRefusal::SecondExecution(sequence));
         }
@@ -181,9 +233,26 @@ impl SigningGuard {
         Ok(Guarded { record: slot.record(&signed), signed })
     }
 
-    /// Whether these records know the execution that the key is said to have signed.
+    /// Whether these records know the vote that the key has signed, or have settled its place.
+    pub(crate) fn knows_vote(&self, vote: &Vote) -> bool {
+        let Vote { view, sequence, phase, digest, .. } = vote;
+        let is_settled = *sequence <= self.stable || *view < self.votes_from;
+        is_settled || self.votes.get(&(*view, *sequence, *phase)) == Some(digest)
+    }
+
+    /// Whether these records know the complaint that the key has signed, or a later one.
+    pub(crate) fn knows_complaint(&self, complaint: &Complaint) -> bool {
+        Some((complaint.view, complaint.time)) <= self.complaint
+    }
+
+    /// Whether these records know the result that the key has signed, or have settled its place.
     pub(crate) fn knows_execution(&self, execution: &Execution) -> bool {
-        self.executions.get(&execution.sequence) == Some(execution)
+        execution.sequence <= self.stable || self.executions.get(&execution.sequence) == Some(execution)
+    }
+
+    /// The highest new view signed.
+    pub(crate) const fn highest_new_view(&self) -> Option<View> {
+        self.new_view
     }
 
     /// The highest view change signed.
@@ -193,6 +262,7 @@ impl SigningGuard {
 
     /// Forgets votes at or below the stable checkpoint: the core never votes there again (protocol §6.1).
     pub(crate) fn prune(&mut self, stable: Sequence) {
+        self.stable = self.stable.max(stable);
         self.votes.retain(|(_, sequence, _), _| *sequence > stable);
         self.executions = self.executions.split_off(&stable.next());
     }

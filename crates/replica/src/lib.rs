@@ -19,7 +19,9 @@ pub mod records;
 mod recovery;
 mod replica;
 mod report;
+mod results;
 pub mod serve;
+mod signing;
 mod standing;
 
 pub use quorate_consensus::{Cause, CoreNotice, Now};

@@ -16,7 +16,7 @@
 //! | `Protocol` | `complaint` ‖ epoch | own newest complaint |
 //! | `Protocol` | `view-change` ‖ epoch, view | own view change |
 //! | `Protocol` | `new-view` ‖ epoch, view | the new view accepted |
-//! | `Protocol` | `own-new-view`, `own-bundle` ‖ epoch | the newest that this validator signed |
+//! | `Protocol` | `own-new-view`, `own-bundle`, `own-prepare` ‖ epoch | the newest that this validator signed |
 //! | `Votes` | 0 ‖ epoch, sequence, view, phase, validator | own vote, or another's that was seen first |
 //! | `Votes` | 1 ‖ epoch, sequence | own execution vote |
 //! | `Votes` | 2 ‖ offender, digest | both messages of a contradiction |
@@ -25,6 +25,7 @@
 //! | `Certificates` | 0 ‖ epoch | highest prepared certificate |
 //! | `Certificates` | 1 ‖ sequence | commit certificate |
 //! | `Certificates` | 2 ‖ sequence | execution certificate |
+//! | `Certificates` | 3 ‖ sequence | own result of execution |
 //! | `Bundles` | epoch, lane, number, digest | bundle |
 //! | `Receipts` | sequence, index | receipt |
 //! | `Operations` | operation id | [`Place`] of its receipt |
@@ -42,7 +43,7 @@ use quorate_storage::Family;
 use quorate_types::bundle::{Bundle, BundleHeader};
 use quorate_types::codec::Canonical;
 use quorate_types::contradiction::Contradiction;
-use quorate_types::execution::{ExecutionCertificate, ExecutionVote};
+use quorate_types::execution::{Execution, ExecutionCertificate, ExecutionVote};
 use quorate_types::ids::{BundleNumber, Epoch, OperationId, Sequence, ValidatorIndex, View};
 use quorate_types::proposal::Proposal;
 use quorate_types::receipt::Receipt;
@@ -52,7 +53,7 @@ use quorate_types::vote::{Certificate, Phase, Vote};
 
 pub use self::ranges::{
     bundles_above, commits_from, contradictions, executions_from, highest_bundle, highest_commit, highest_committed,
-    highest_new_view, highest_view_change, own_execution_votes_above, receipts_at, votes_above,
+    highest_new_view, highest_view_change, own_execution_votes_above, receipts_at, results_above, votes_above,
 };
 pub use self::slot::{Record, RecordError, Slot};
 pub use self::values::{Delivered, ExecutedMark, Judged, Place, ViewState};
@@ -68,6 +69,7 @@ const BY_SEQUENCE: u8 = 1;
 const PREPARED: u8 = 0;
 const COMMITS: u8 = 1;
 const EXECUTIONS: u8 = 2;
+const RESULTS: u8 = 3;
 
 /// The cluster that the store belongs to: its genesis file's digest.
 #[must_use]
@@ -115,6 +117,12 @@ pub fn own_new_view(epoch: Epoch) -> Slot<Signed<NewView>> {
 #[must_use]
 pub fn own_bundle(epoch: Epoch) -> Slot<Signed<BundleHeader>> {
     Slot::new(Family::Protocol, key(b"own-bundle", &[&epoch]))
+}
+
+/// This validator's highest prepare vote, by view and sequence: a view change names it (protocol §2.6).
+#[must_use]
+pub fn own_prepare(epoch: Epoch) -> Slot<Signed<Vote>> {
+    Slot::new(Family::Protocol, key(b"own-prepare", &[&epoch]))
 }
 
 /// Epoch and view, and whether the view is active.
@@ -203,6 +211,12 @@ pub fn commit(sequence: Sequence) -> Slot<Certificate> {
 #[must_use]
 pub fn execution(sequence: Sequence) -> Slot<ExecutionCertificate> {
     Slot::new(Family::Certificates, key(&[EXECUTIONS], &[&sequence]))
+}
+
+/// What executing a sequence gave here, voted on or not.
+#[must_use]
+pub fn result(sequence: Sequence) -> Slot<Execution> {
+    Slot::new(Family::Certificates, key(&[RESULTS], &[&sequence]))
 }
 
 /// A bundle of a lane; several of one number when the lane forked.

@@ -146,10 +146,7 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
     // A fault in the own lane mutes it: nothing is bundled, the rest works (the lanes remember it).
     let lane_fault = lanes.restore(bundles, own_bundle).is_err();
     let reach = 2 * u64::from(context.parameters.window);
-    let mut executions = Executions::new(context.quorum().quorum(), reach, certified(store, stable)?);
-    for vote in records::own_execution_votes_above(store, epoch, stable)? {
-        executions.on_vote(vote);
-    }
+    let executions = recovered_executions(store, &context, stable, reach)?;
     let mut ledger = Ledger::default();
     for pair in records::contradictions(store)? {
         ledger.note(&pair);
@@ -171,7 +168,31 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
         executions,
         standing,
         executed,
+        executed_before: executed,
+        settles_anew: true,
     })
+}
+
+/// Results and certificates above the stable checkpoint: what a crash kept apart is compared, and voted on,
+/// after the start.
+fn recovered_executions<S: Store>(
+    store: &S,
+    context: &Context,
+    stable: Sequence,
+    reach: u64,
+) -> Result<Executions, RecordError> {
+    let mut executions = Executions::new(context.quorum().quorum(), reach, stable);
+    let limit = usize::try_from(reach).unwrap_or(usize::MAX);
+    for certificate in records::executions_from(store, stable.next(), limit)? {
+        executions.restore_certificate(certificate.execution);
+    }
+    for result in records::results_above(store, stable)? {
+        executions.on_own(result);
+    }
+    for vote in records::own_execution_votes_above(store, context.epoch, stable)? {
+        executions.on_vote(vote);
+    }
+    Ok(executions)
 }
 
 fn padded(mut points: Vec<Point>, lanes: usize) -> Vec<Point> {
@@ -196,8 +217,13 @@ fn signed_before<S: Store>(
     let new_view = records::own_new_view(epoch).read(store)?;
     let header = records::own_bundle(epoch).read(store)?;
     let executions = records::own_execution_votes_above(store, epoch, stable)?;
+    let complaint = records::own_complaint(epoch).read(store)?;
+    let state = records::view_state().read(store)?.filter(|state| state.epoch == epoch);
     Ok(SignedBefore {
         votes,
+        stable,
+        view: state.map_or(View::ZERO, |state| state.view),
+        complaint: complaint.map(|complaint| (complaint.statement.view, complaint.statement.time)),
         view_change: change.map(|change| change.signed.statement.new_view),
         new_view: new_view.map(|new_view| new_view.statement.view),
         bundle: header.map_or(BundleNumber::ZERO, |header| header.statement.number),
@@ -217,7 +243,12 @@ fn recovered_core<S: Store>(
     let view = state.map_or((View::ZERO, true), |state| (state.view, state.active));
     let new_view = records::new_view(epoch, view.0).read(store)?;
     let votes = records::votes_above(store, epoch, stable)?;
-    let prepared = records::prepared(epoch).read(store)?;
+    let view_change = records::highest_view_change(store, epoch)?;
+    // What a view change has claimed is claimed for ever.
+    let claimed = view_change.as_ref().and_then(|change| change.prepared.clone());
+    let prepared = records::prepared(epoch).read(store)?.into_iter().chain(claimed);
+    let prepared = prepared.max_by_key(|certificate| (certificate.claim.view, certificate.claim.sequence));
+    let last_vote = records::own_prepare(epoch).read(store)?.map(|vote| vote.statement.claim());
     let mut commits = records::commits_from(store, stable.next())?;
     if commits.is_empty() {
         commits.extend(records::highest_commit(store)?);
@@ -236,9 +267,9 @@ fn recovered_core<S: Store>(
         proposals,
         votes,
         prepared,
-        last_vote: None,
+        last_vote,
         commits,
-        view_change: records::highest_view_change(store, epoch)?,
+        view_change,
         complaint: records::own_complaint(epoch).read(store)?,
         stable,
         executed,
@@ -282,13 +313,4 @@ fn proposals_above<S: Store>(
         }
     }
     Ok(found.into_iter().collect())
-}
-
-/// The sequence up to which every execution certificate is held, at or above the stable checkpoint.
-fn certified<S: Store>(store: &S, stable: Sequence) -> Result<Sequence, RecoverError> {
-    let mut at = stable;
-    while records::execution(at.next()).is_kept(store)? {
-        at = at.next();
-    }
-    Ok(at)
 }

@@ -9,19 +9,16 @@ use quorate_crypto::Digest;
 use quorate_dag::{Admission, Check, Lanes};
 use quorate_types::bundle::Bundle;
 use quorate_types::contradiction::Contradiction;
-use quorate_types::execution::ExecutionVote;
 use quorate_types::ids::{Sequence, ValidatorIndex};
 use quorate_types::message::{Message, Request, Status, VoteMessage};
 use quorate_types::operation::Operation;
-use quorate_types::proposal::{PrePrepare, Proposal};
-use quorate_types::signed::Signed;
+use quorate_types::proposal::Proposal;
 use quorate_types::verified::Context;
-use quorate_types::view_change::ViewChangeMessage;
 
-use crate::execution::{Executed, ExecutionJob};
-use crate::executions::{Executions, Outcome};
+use crate::execution::ExecutionJob;
+use crate::executions::Executions;
 use crate::fetching::Fetching;
-use crate::guard::{GuardRefusal, SigningGuard};
+use crate::guard::SigningGuard;
 use crate::outbox::{Event, Notice, Outbox};
 use crate::records::{self, Delivered, ViewState};
 use crate::standing::{Quarantine, Standing};
@@ -31,8 +28,8 @@ const BUNDLES_PER_TURN: usize = 8;
 /// Committed proposals whose bundles are asked for ahead: with `max_proposal_bytes`, the memory that catching
 /// up takes.
 const PREFETCHED_PROPOSALS: usize = 16;
-/// Own execution votes re-sent with one status.
-const RESENT_EXECUTIONS: usize = 32;
+/// Bytes of bundles made in one turn, beyond which no further one is begun: they go into the guard file, too.
+const BUNDLE_BYTES_PER_TURN: u64 = 8 << 20;
 
 /// One validator, without its shell. Drive it with [`Replica::step`].
 #[derive(Debug)]
@@ -52,6 +49,10 @@ pub struct Replica {
     pub(crate) batch: u64,
     /// The highest sequence executed here.
     pub(crate) executed: Sequence,
+    /// What was executed when the last status went out.
+    pub(crate) executed_before: Sequence,
+    /// Set at the start, until results and certificates from the records have been compared.
+    pub(crate) settles_anew: bool,
     /// When the next status is due, by the monotonic clock.
     pub(crate) status_due_ms: u64,
 }
@@ -92,8 +93,7 @@ impl Replica {
 
     fn on_message(&mut self, now: Now, from: ValidatorIndex, message: Message, out: &mut Outbox) {
         if let Some(what) = self.own_key_elsewhere(&message) {
-            self.quarantine(Quarantine::KeyUsedElsewhere { what }, out);
-            return;
+            return self.quarantine_for(from, what, out);
         }
         let input = match message {
             Message::PrePrepare(pre_prepare) => Input::PrePrepare(pre_prepare),
@@ -106,14 +106,7 @@ impl Replica {
             Message::Segment(segment) => Input::Segment(segment),
             Message::Status(status) => return self.on_status(now, from, *status, out),
             Message::ExecutionVote(vote) => return self.on_execution_vote(now, vote, out),
-            Message::ExecutionCertificate(certificate) => {
-                if self.executions.on_certificate(&certificate) {
-                    records::execution(certificate.execution.sequence).put(&mut out.records, &certificate);
-                    out.notices.push(Notice::Certified(Arc::new(certificate)));
-                    self.settle_executions(now, out);
-                }
-                return;
-            }
+            Message::ExecutionCertificate(certificate) => return self.on_execution_certificate(now, certificate, out),
             Message::Bundle(bundle) => return self.on_bundle(now, bundle, out),
             // The shell answers requests from the store (protocol §9.4).
             Message::Request(_) => return,
@@ -132,40 +125,21 @@ impl Replica {
         }
     }
 
-    /// protocol §7.6: a vote of the own key, in a slot in which these records have none, was made elsewhere.
-    fn own_key_elsewhere(&self, message: &Message) -> Option<&'static str> {
-        if !self.standing.signs() {
-            return None;
-        }
-        match message {
-            Message::Vote(VoteMessage { vote, .. }) | Message::PrePrepare(PrePrepare { vote, .. })
-                if vote.signer() == self.me && !self.core.knows_own_vote(&vote.statement) =>
-            {
-                Some("vote")
-            }
-            Message::ViewChange(change)
-                if change.signed.signer() == self.me
-                    && Some(change.signed.statement.new_view) > self.guard.highest_view_change() =>
-            {
-                Some("view change")
-            }
-            Message::Bundle(bundle) if bundle.header.signer() == self.me => {
-                (bundle.header.statement.number > self.lanes.own_head().number).then_some("bundle")
-            }
-            _ => None,
-        }
-    }
-
     /// One input to the core and all that follows from it, signatures included.
     pub(crate) fn drive(&mut self, now: Now, input: Input, out: &mut Outbox) {
         let mut inputs = VecDeque::from([input]);
         let mut effects = Vec::new();
         while let Some(input) = inputs.pop_front() {
             self.core.step(now, input, &mut effects);
+            let enters = effects.iter().any(|effect| matches!(effect, Effect::Notice(CoreNotice::Enters { .. })));
             for effect in effects.drain(..) {
                 if let Some(own) = self.apply(now, effect, &mut inputs, out) {
                     inputs.push_back(Input::Own(Box::new(own)));
                 }
+            }
+            // Only now: a step that enters a view may also deliver, and what it delivers is no head any more.
+            if enters {
+                self.forget_other_chains();
             }
         }
     }
@@ -180,6 +154,7 @@ impl Replica {
             | Effect::SignNewView(_) => return self.sign(effect, out),
             Effect::SaveView(view, is_active) => {
                 let state = ViewState { epoch: self.context.epoch, view, active: is_active };
+                self.guard.enter(view);
                 out.save_guarded(records::view_state().record(&state));
             }
             Effect::SaveNewView(new_view) => {
@@ -200,67 +175,9 @@ impl Replica {
             Effect::Broadcast(message) => out.broadcast(message),
             Effect::Ask(of, request) => out.ask(of, request),
             Effect::Contradiction(pair) => self.note_contradiction(pair, out),
-            Effect::Notice(notice) => self.on_core_notice(notice, out),
+            Effect::Notice(notice) => out.notices.push(Notice::Core(notice)),
         }
         None
-    }
-
-    /// Signature and record as one value, then the message: in this order nothing leaves unrecorded.
-    fn sign(&mut self, effect: Effect, out: &mut Outbox) -> Option<Own> {
-        match self.sign_guarded(effect, out) {
-            Ok(own) => own,
-            Err(refusal) => {
-                out.notices.push(Notice::Refused(refusal));
-                None
-            }
-        }
-    }
-
-    fn sign_guarded(&mut self, effect: Effect, out: &mut Outbox) -> Result<Option<Own>, GuardRefusal> {
-        let own = match effect {
-            Effect::SignVote(vote, primary) => {
-                let guarded = self.guard.vote(vote)?;
-                self.save_own(guarded.record, out);
-                let primary = primary.filter(|_| vote.validator != self.core.primary());
-                out.broadcast(Message::Vote(VoteMessage { vote: guarded.signed, primary }));
-                Own::Vote(guarded.signed)
-            }
-            Effect::SignPrePrepare(proposal, vote) => {
-                let guarded = self.guard.vote(vote)?;
-                self.save_own(guarded.record, out);
-                let pre_prepare = PrePrepare { proposal, vote: guarded.signed };
-                out.broadcast(Message::PrePrepare(pre_prepare.clone()));
-                Own::PrePrepare(pre_prepare)
-            }
-            Effect::SignComplaint(complaint) => {
-                let guarded = self.guard.complaint(complaint);
-                out.save(guarded.record);
-                out.broadcast(Message::Complaint(guarded.signed));
-                Own::Complaint(guarded.signed)
-            }
-            Effect::SignViewChange(statement, prepared, committed) => {
-                let attach = |signed| ViewChangeMessage { signed, prepared, committed };
-                let guarded = self.guard.view_change(statement, attach)?;
-                self.save_own(guarded.record, out);
-                out.broadcast(Message::ViewChange(Box::new(guarded.signed.clone())));
-                Own::ViewChange(guarded.signed)
-            }
-            Effect::SignNewView(statement) => {
-                let guarded = self.guard.new_view(*statement)?;
-                self.save_own(guarded.record, out);
-                out.broadcast(Message::NewView(Box::new(guarded.signed.clone())));
-                Own::NewView(guarded.signed)
-            }
-            _ => return Ok(None),
-        };
-        Ok(Some(own))
-    }
-
-    fn save_own(&self, record: records::Record, out: &mut Outbox) {
-        if cfg!(mutant = "send-before-save") {
-            return;
-        }
-        out.save_guarded(record);
     }
 
     /// protocol §3.6: held and valid, contradicting, or to be fetched and judged again.
@@ -345,65 +262,11 @@ impl Replica {
         }
     }
 
-    fn on_executed(&mut self, now: Now, executed: Executed, out: &mut Outbox) {
-        let execution = executed.execution;
-        self.executed = self.executed.max(execution.sequence);
-        self.core.set_waiting_room(executed.waiting > 0);
-        self.executions.on_own(execution);
-        if self.standing.signs() && !self.executions.is_certified(execution.sequence) {
-            let statement = ExecutionVote { execution, validator: self.me };
-            match self.guard.execution(statement) {
-                Ok(guarded) => {
-                    out.save(guarded.record);
-                    out.broadcast(Message::ExecutionVote(guarded.signed));
-                    self.on_execution_vote(now, guarded.signed, out);
-                }
-                Err(refusal) => out.notices.push(Notice::Refused(refusal)),
-            }
-        }
-        self.drive(now, Input::Executed(execution.sequence), out);
-        self.settle_executions(now, out);
-    }
-
-    pub(crate) fn on_execution_vote(&mut self, now: Now, vote: Signed<ExecutionVote>, out: &mut Outbox) {
-        let Outcome { certificate, contradiction } = self.executions.on_vote(vote);
-        if let Some(pair) = contradiction {
-            self.note_contradiction(pair, out);
-        }
-        if let Some(certificate) = certificate {
-            records::execution(certificate.execution.sequence).put(&mut out.records, &certificate);
-            out.notices.push(Notice::Certified(Arc::new(certificate)));
-            self.settle_executions(now, out);
-        }
-    }
-
-    /// Own results against certified ones: a difference ends signing (protocol §8.2); agreement at a
-    /// multiple of `K` is the stable checkpoint (protocol §8.1).
-    fn settle_executions(&mut self, now: Now, out: &mut Outbox) {
-        for (own, certified) in self.executions.settle() {
-            let sequence = own.sequence;
-            if own != certified {
-                self.quarantine(Quarantine::Diverged { sequence }, out);
-                return;
-            }
-            let interval = u64::from(self.context.parameters.checkpoint_interval);
-            if sequence.0.is_multiple_of(interval) && sequence > self.core.stable() {
-                records::stable().put(&mut out.records, &sequence);
-                self.guard.prune(sequence);
-                out.notices.push(Notice::Stable(sequence));
-                self.drive(now, Input::Stable(sequence), out);
-            }
-        }
-    }
-
-    fn on_core_notice(&mut self, notice: CoreNotice, out: &mut Outbox) {
-        if let CoreNotice::Enters { .. } = notice {
-            // Of what earlier views left behind, only the chains that the core still holds matter.
-            let heads = self.core.heads();
-            self.lanes.retain(&heads);
-            self.awaiting.retain(|digest, _| heads.contains(digest));
-        }
-        out.notices.push(Notice::Core(notice));
+    /// Of what earlier views left behind, only the chains that the core still holds matter.
+    fn forget_other_chains(&mut self) {
+        let heads = self.core.heads();
+        self.lanes.retain(&heads);
+        self.awaiting.retain(|digest, _| heads.contains(digest));
     }
 
     pub(crate) fn note_contradiction(&mut self, pair: Contradiction, out: &mut Outbox) {
@@ -428,6 +291,9 @@ impl Replica {
     /// The end of a turn: what gathered goes out (architecture §5), timers are judged, status is sent.
     fn on_turn(&mut self, now: Now, out: &mut Outbox) {
         self.begin_signing_if_heard(now, out);
+        if std::mem::take(&mut self.settles_anew) {
+            self.settle_executions(now, out);
+        }
         self.prefetch(now, out);
         self.make_bundles(now, out);
         let demand = self.lanes.waiting(self.core.view_tip()).unwrap_or_default();
@@ -439,6 +305,8 @@ impl Replica {
         if now.monotonic_ms >= self.status_due_ms {
             let interval_ms = u64::from(self.context.parameters.status_interval_ms);
             self.status_due_ms = now.monotonic_ms.saturating_add(interval_ms);
+            // What no bundle has answered yet is judged, and asked for, again: no question is ever the last.
+            self.recheck(now, out);
             self.send_status(out);
         }
     }
@@ -447,7 +315,11 @@ impl Replica {
         if !self.standing.signs() {
             return;
         }
+        let mut bytes = 0;
         for _ in 0..BUNDLES_PER_TURN {
+            if bytes >= BUNDLE_BYTES_PER_TURN {
+                return;
+            }
             let Some((header, operations)) = self.lanes.next_bundle() else { return };
             let header = match self.guard.bundle(header) {
                 Ok(header) => header,
@@ -457,8 +329,10 @@ impl Replica {
                 }
             };
             let bundle = Arc::new(Bundle { header, operations });
-            // The bundle itself is recorded by `on_bundle`; the guard file gets its header.
+            bytes += bundle.size_bytes();
+            // Both in the guard file: a header that came back without its bundle would mute the lane for ever.
             out.save_guarded(records::own_bundle(self.context.epoch).record(&header));
+            out.save_guarded(records::bundle_slot(&bundle).record(&bundle));
             out.broadcast(Message::Bundle(Arc::clone(&bundle)));
             self.on_bundle(now, bundle, out);
         }
@@ -493,13 +367,7 @@ impl Replica {
     fn send_status(&mut self, out: &mut Outbox) {
         let status = self.status();
         out.broadcast(Message::Status(Box::new(status)));
-        if self.standing.signs() {
-            let own: Vec<_> = self.executions.uncertified_of(self.me).take(RESENT_EXECUTIONS).collect();
-            let stale = own.iter().filter(|vote| vote.statement.execution.sequence < self.executed);
-            for vote in stale {
-                out.broadcast(Message::ExecutionVote(*vote));
-            }
-        }
+        self.resend_execution_votes(out);
     }
 
     fn on_status(&mut self, now: Now, from: ValidatorIndex, status: Status, out: &mut Outbox) {

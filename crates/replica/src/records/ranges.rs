@@ -8,7 +8,7 @@ use quorate_storage::{Family, Store};
 use quorate_types::bundle::Bundle;
 use quorate_types::codec::Canonical;
 use quorate_types::contradiction::Contradiction;
-use quorate_types::execution::{ExecutionCertificate, ExecutionVote};
+use quorate_types::execution::{Execution, ExecutionCertificate, ExecutionVote};
 use quorate_types::ids::{BundleNumber, Epoch, Sequence, ValidatorIndex};
 use quorate_types::receipt::Receipt;
 use quorate_types::signed::Signed;
@@ -16,7 +16,9 @@ use quorate_types::view_change::{NewView, ViewChangeMessage};
 use quorate_types::vote::{Certificate, Vote};
 
 use super::slot::{RecordError, open};
-use super::{BY_SEQUENCE, COMMITS, CONTRADICTIONS, EXECUTION_VOTES, EXECUTIONS, NEW_VIEW, VIEW_CHANGE, VOTES, key};
+use super::{
+    BY_SEQUENCE, COMMITS, CONTRADICTIONS, EXECUTION_VOTES, EXECUTIONS, NEW_VIEW, RESULTS, VIEW_CHANGE, VOTES, key,
+};
 
 /// Entries read from the store at a time.
 const PAGE: usize = 256;
@@ -69,6 +71,17 @@ pub fn own_execution_votes_above<S: Store>(
     let mut votes = Vec::new();
     walk(store, Family::Votes, from, &after(key(&[EXECUTION_VOTES], &[&epoch])), |vote| votes.push(vote))?;
     Ok(votes)
+}
+
+/// The own results of execution above a sequence, ascending.
+///
+/// # Errors
+/// As [`super::Slot::read`].
+pub fn results_above<S: Store>(store: &S, sequence: Sequence) -> Result<Vec<Execution>, RecordError> {
+    let mut results = Vec::new();
+    let from = key(&[RESULTS], &[&sequence.next()]);
+    walk(store, Family::Certificates, from, &after(vec![RESULTS]), |result| results.push(result))?;
+    Ok(results)
 }
 
 /// All bundles of an epoch above the lanes' tips, by lane, then number.

@@ -1,0 +1,102 @@
+//! Results of execution: this validator's votes on them, and what certificates make of them (protocol §3.5, §8.1).
+
+use std::sync::Arc;
+
+use quorate_consensus::{Input, Now};
+use quorate_types::execution::{ExecutionCertificate, ExecutionVote};
+use quorate_types::message::Message;
+use quorate_types::signed::Signed;
+
+use crate::execution::Executed;
+use crate::executions::Outcome;
+use crate::outbox::{Notice, Outbox};
+use crate::records;
+use crate::replica::Replica;
+use crate::standing::Quarantine;
+
+/// Own execution votes re-sent with one status.
+const RESENT_EXECUTIONS: usize = 32;
+
+impl Replica {
+    pub(crate) fn on_executed(&mut self, now: Now, executed: Executed, out: &mut Outbox) {
+        let execution = executed.execution;
+        self.executed = self.executed.max(execution.sequence);
+        self.core.set_waiting_room(executed.waiting > 0);
+        self.executions.on_own(execution);
+        self.vote_on_results(now, out);
+        self.drive(now, Input::Executed(execution.sequence), out);
+        self.settle_executions(now, out);
+    }
+
+    /// Votes on every own result that has neither a vote nor a certificate: those of executions that finished
+    /// while this validator couldn't sign, or whose votes a crash took, too. Without them a restart of all could
+    /// leave a sequence uncertified for ever.
+    pub(crate) fn vote_on_results(&mut self, now: Now, out: &mut Outbox) {
+        if !self.standing.signs() {
+            return;
+        }
+        for execution in self.executions.take_unvoted() {
+            match self.guard.execution(ExecutionVote { execution, validator: self.me }) {
+                Ok(guarded) => {
+                    out.save(guarded.record);
+                    out.broadcast(Message::ExecutionVote(guarded.signed));
+                    self.on_execution_vote(now, guarded.signed, out);
+                }
+                Err(refusal) => out.notices.push(Notice::Refused(refusal)),
+            }
+        }
+    }
+
+    pub(crate) fn on_execution_vote(&mut self, now: Now, vote: Signed<ExecutionVote>, out: &mut Outbox) {
+        let Outcome { certificate, contradiction } = self.executions.on_vote(vote);
+        if let Some(pair) = contradiction {
+            self.note_contradiction(pair, out);
+        }
+        if let Some(certificate) = certificate {
+            self.keep_execution_certificate(now, certificate, out);
+        }
+    }
+
+    pub(crate) fn on_execution_certificate(&mut self, now: Now, certificate: ExecutionCertificate, out: &mut Outbox) {
+        if self.executions.on_certificate(&certificate) {
+            self.keep_execution_certificate(now, certificate, out);
+        }
+    }
+
+    fn keep_execution_certificate(&mut self, now: Now, certificate: ExecutionCertificate, out: &mut Outbox) {
+        records::execution(certificate.execution.sequence).put(&mut out.records, &certificate);
+        out.notices.push(Notice::Certified(Arc::new(certificate)));
+        self.settle_executions(now, out);
+    }
+
+    /// Own results against certified ones: a difference ends signing (protocol §8.2); agreement at a
+    /// multiple of `K` is the stable checkpoint (protocol §8.1, §6.2).
+    pub(crate) fn settle_executions(&mut self, now: Now, out: &mut Outbox) {
+        for (own, certified) in self.executions.settle() {
+            let sequence = own.sequence;
+            if own != certified {
+                self.quarantine(Quarantine::Diverged { sequence }, out);
+                return;
+            }
+            let interval = u64::from(self.context.parameters.checkpoint_interval);
+            if sequence.0.is_multiple_of(interval) && sequence > self.core.stable() {
+                records::stable().put(&mut out.records, &sequence);
+                self.guard.prune(sequence);
+                out.notices.push(Notice::Stable(sequence));
+                self.drive(now, Input::Stable(sequence), out);
+            }
+        }
+    }
+
+    /// Own votes that made no certificate since the status before go out again.
+    pub(crate) fn resend_execution_votes(&mut self, out: &mut Outbox) {
+        let until = std::mem::replace(&mut self.executed_before, self.executed);
+        if !self.standing.signs() {
+            return;
+        }
+        let own = self.executions.uncertified_of(self.me).take_while(|vote| vote.statement.execution.sequence <= until);
+        for vote in own.take(RESENT_EXECUTIONS) {
+            out.broadcast(Message::ExecutionVote(vote));
+        }
+    }
+}

@@ -41,7 +41,7 @@ pub async fn serve(listener: TcpListener, page: impl Fn() -> String + Send + Syn
             let _place = place;
             let service = service_fn(move |request| {
                 let page = Arc::clone(&page);
-                async move { Ok::<_, hyper::http::Error>(answer(&request, &*page)?) }
+                async move { answer(&request, &*page) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())

@@ -225,11 +225,16 @@ impl<S: Store, C: Connector> Base<S, C> {
         }
         let names: Arc<[String]> = context.set.iter().map(|(_, info)| info.name.clone()).collect();
         for (name, lane, frames) in [("control", Lane::Control, control), ("bulk", Lane::Bulk, bulk)] {
+            // Votes don't wait behind bundles: control messages have a thread of their own.
+            let verifier = match (lane, self.environment.threads) {
+                (Lane::Control, Threads::Own) => Verifier::on_threads(Arc::clone(context), 1),
+                _ => self.verifier.clone(),
+            };
             let intake = Intake {
                 lane,
                 frames,
                 batch_bytes: self.config.resources.batch_bytes,
-                verifier: self.verifier.clone(),
+                verifier,
                 inputs: inputs.clone(),
                 responders: responders.clone(),
                 names: Arc::clone(&names),

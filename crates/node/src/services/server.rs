@@ -72,11 +72,14 @@ where
         .max_encoding_message_size(answer_bytes);
     let cluster = ClusterServer::new(ClusterService(Arc::clone(&api))).max_decoding_message_size(request_bytes);
     let (reporter, health) = tonic_health::server::health_reporter();
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .expect("the descriptors were written by our own build");
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let reflection = described().build_v1().expect("the descriptors were written by our own build");
+    // Older tools ask for this one.
+    let reflection_alpha = described().build_v1alpha().expect("the descriptors were written by our own build");
     api.faults.spawn("health", report_health(Arc::clone(&api), reporter));
     let stopping = api.stopping.clone();
     let serving = server()
@@ -85,6 +88,7 @@ where
         .add_service(cluster)
         .add_service(health)
         .add_service(reflection)
+        .add_service(reflection_alpha)
         .serve_with_incoming_shutdown(incoming, stopping.clone().cancelled_owned());
     end_in_time("client listener", stopping, serving).await
 }

@@ -1,17 +1,20 @@
 //! Validators in one process: real nodes over loopback TCP, stores in memory, guard files on disk.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use quorate_crypto::SecretKey;
 use quorate_node::clock::Clock;
 use quorate_node::config::NodeConfig;
 use quorate_node::guard_file::GuardFile;
-use quorate_node::{Environment, Listeners, Node, NodeError, OpenStore, Plan, Secrets, Threads};
+use quorate_node::{ClientTls, Environment, Listeners, Node, NodeError, OpenStore, Plan, Secrets, Threads};
 use quorate_proof::{EpochInfo, ReceiptProof, VerifiedReceipt};
 use quorate_replica::create_store;
 use quorate_storage::{Durability, MemoryStore, Store};
+use quorate_transport::TcpConnector;
 use quorate_transport::channel::{ChannelTiming, channel};
 use quorate_transport::convert::signed_operation_to_wire;
 use quorate_transport::fault::ApiFault;
@@ -20,7 +23,7 @@ use quorate_transport::pb::cluster::v1::{StatusRequest, StatusResponse};
 use quorate_transport::pb::entities::v1::entities_client::EntitiesClient;
 use quorate_transport::pb::operations::v1 as pb;
 use quorate_transport::pb::operations::v1::operations_client::OperationsClient;
-use quorate_transport::{Connector, TcpConnector};
+use quorate_transport::tls::Authority;
 use quorate_types::genesis::{Administrators, Genesis, GenesisContent, GenesisValidator};
 use quorate_types::ids::BlockTime;
 use quorate_types::kind::{Access, Consistency, EntityType, Kind, Right};
@@ -58,7 +61,9 @@ pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Option<Running>>,
     pub(crate) directory: tempfile::TempDir,
     pub(crate) change: fn(&mut NodeConfig),
-    peers: Vec<std::net::SocketAddr>,
+    /// Signs the certificates for clients; used where the configuration has no plaintext.
+    pub(crate) authority: Authority,
+    peers: Vec<SocketAddr>,
 }
 
 pub(crate) struct Running {
@@ -98,6 +103,19 @@ fn genesis(validators: usize, parameters: Parameters) -> Genesis {
     Genesis::parse(content.to_toml().as_bytes()).unwrap()
 }
 
+/// A free address below the range from which outgoing connections take theirs, so that it is still free
+/// when a validator comes back.
+pub(crate) fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let base = 10_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    loop {
+        let address = SocketAddr::from(([127, 0, 0, 1], base + NEXT.fetch_add(1, Ordering::Relaxed)));
+        if std::net::TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
 impl Cluster {
     /// All validators running.
     pub(crate) async fn start(validators: usize) -> Self {
@@ -107,14 +125,11 @@ impl Cluster {
     pub(crate) async fn start_with(validators: usize, parameters: Parameters, change: fn(&mut NodeConfig)) -> Self {
         let genesis = genesis(validators, parameters);
         let directory = tempfile::tempdir().unwrap();
-        let mut peers = Vec::new();
-        for _ in 0..validators {
-            let listener = TcpConnector.listen("127.0.0.1:0").await.unwrap();
-            peers.push(TcpConnector::local_address(&listener).unwrap());
-        }
+        let peers = (0..validators).map(|_| free_address()).collect();
         let stores = (0..validators).map(|_| MemoryStore::new()).collect();
         let nodes = (0..validators).map(|_| None).collect();
-        let mut cluster = Self { genesis, stores, nodes, directory, change, peers };
+        let authority = Authority::make("test").unwrap();
+        let mut cluster = Self { genesis, stores, nodes, directory, change, authority, peers };
         for index in 0..validators {
             let incarnation = cluster.genesis.content.validators[index].info.incarnation;
             let batch = create_store(cluster.genesis.cluster, incarnation);
@@ -146,7 +161,11 @@ impl Cluster {
         let config = self.config(index);
         let environment = Environment { connector: TcpConnector, clock: Clock::system(), threads: Threads::Own };
         let listeners = Listeners::open(&TcpConnector, &config).await?;
-        let secrets = Secrets { consensus: consensus_key(index), network: network_key(index), client_tls: None };
+        let client_tls = (!config.clients.plaintext).then(|| {
+            let issued = self.authority.issue(&["127.0.0.1".to_owned()]).unwrap();
+            ClientTls { certificate_pem: issued.certificate_pem, key_pem: issued.key_pem }
+        });
+        let secrets = Secrets { consensus: consensus_key(index), network: network_key(index), client_tls };
         let store = OpenStore::new(self.stores[index].clone());
         let plan = Plan { config, genesis: self.genesis.clone(), secrets, store };
         let node = Node::start(environment, listeners, plan).await?;
@@ -196,16 +215,21 @@ impl Cluster {
 
     /// Asks for the status until it is as wanted.
     pub(crate) async fn until(&self, index: usize, wanted: impl Fn(&StatusResponse) -> bool) -> StatusResponse {
-        let asking = async {
-            loop {
-                let status = self.status(index).await;
-                if wanted(&status) {
-                    return status;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+        let began = Instant::now();
+        loop {
+            let status = self.status(index).await;
+            if wanted(&status) {
+                return status;
             }
-        };
-        tokio::time::timeout(PATIENCE, asking).await.expect("the status becomes as wanted in time")
+            if began.elapsed() > PATIENCE {
+                let mut all = Vec::new();
+                for index in (0..self.nodes.len()).filter(|index| self.nodes[*index].is_some()) {
+                    all.push(self.status(index).await);
+                }
+                panic!("the status of v{index} didn't become as wanted: {all:#?}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Waits until a validator takes operations.

@@ -91,5 +91,8 @@ fn run(command: Command) -> anyhow::Result<()> {
 fn wait(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("starting the threads of this program")?;
-    runtime.block_on(command)
+    let result = runtime.block_on(command);
+    // What still reads a file or measures needn't be waited for.
+    runtime.shutdown_background();
+    result
 }

@@ -7,12 +7,12 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use quorate_client::pb::operations::v1::watch_response::Entry;
 use quorate_client::pb::operations::v1::{EntityChange, OrderedOperation, Receipt, WatchResponse, receipt};
-use quorate_client::{Watch, WatchOptions};
+use quorate_client::{Watch, WatchOptions, value_from_wire};
 use quorate_types::ids::Sequence;
 use serde_json::{Value as Json, json};
 
 use crate::connect::ClusterArgs;
-use crate::json::hex_of_bytes;
+use crate::json::{from_value, hex_of_bytes};
 use crate::paint;
 
 /// Shows everything that is executed, in order, as it happens. Breaks are mended; the stream goes on behind the
@@ -184,6 +184,8 @@ fn change_json(change: &EntityChange) -> Json {
         "id": change.id,
         "version": change.version,
         "operation": hex_of_bytes(&change.operation),
+        // What isn't at hand any more, or can't be read, is left out: `quorate get` reads it.
+        "value": change.value.clone().and_then(|value| value_from_wire(value).ok()).map(|value| from_value(&value)),
     })
 }
 

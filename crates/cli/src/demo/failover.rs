@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use quorate_client::{Client, VerifiedReceipt};
 use quorate_types::ids::{OperationId, Sequence};
 use tokio::sync::Notify;
@@ -75,8 +75,17 @@ pub(super) async fn import(
         bar.println(&format!("  {} after {half} receipts: kill -9 {name}, the primary", paint::warning("half-way,")));
         Ok(at)
     };
-    let (report, at) = tokio::try_join!(bulk.run(drafts(source.clone()), &mut on_receipt), kill)?;
+    let importing = async {
+        let report = bulk.run(drafts(source.clone()), &mut on_receipt).await;
+        // If half of the receipts never came, nobody waits for them any more.
+        is_time.notify_one();
+        report
+    };
+    let (report, at) = tokio::try_join!(importing, kill)?;
     bar.finish();
+    if let Some((number, why)) = report.failed.first() {
+        bail!("{} operations have no receipt; record {number}: {why}", report.failed.len());
+    }
     let arrivals = std::mem::take(&mut *arrivals.lock().unwrap_or_else(PoisonError::into_inner));
     let pause = longest_pause(&arrivals.at, at).context("the import was over before the primary was killed")?;
     let killed_at = arrivals.at.get(half - 1).map(|(_, sequence)| *sequence).unwrap_or_default();

@@ -88,7 +88,8 @@ impl DemoArgs {
 
     async fn show(&self, cluster: &mut LocalCluster) -> anyhow::Result<()> {
         let client = start(cluster).await?;
-        let mut source = import::command::read()?;
+        let reading = tokio::task::spawn_blocking(import::command::read);
+        let mut source = reading.await.context("reading the records")??;
         ensure!(source.records.len() >= self.records, "there are only {} records to import", source.records.len());
         source.records.truncate(self.records);
         step("Import", &source.name);

@@ -34,6 +34,7 @@ mod watch;
 
 pub use quorate_crypto::SecretKey;
 pub use quorate_proof::{ReceiptProof, VerifiedReceipt};
+pub use quorate_transport::convert::value_from_wire;
 pub use quorate_transport::fault::{ApiFault, Reason};
 pub use quorate_transport::pb;
 pub use quorate_transport::read_token::ReadToken;

@@ -3,7 +3,7 @@
 
 use quorate_sim::model::{Bound, Config, Invariant, Primaries, Progress, Report, Variant, explore, smallest};
 
-const BOUND: Bound = Bound { views: 3, sequences: 2, values: 2 };
+const BOUND: Bound = Bound { views: Some(3), sequences: 2, values: 2 };
 
 fn config(variant: Variant, bound: Bound) -> Config {
     Config { bound, variant, primaries: Primaries::Untrusted, only: None }
@@ -21,6 +21,16 @@ fn the_protocol_is_safe_whoever_is_byzantine() {
         let report = run(&Config { primaries, ..config(Variant::None, BOUND) });
         assert_eq!(report.counterexample, None, "{primaries:?}");
         assert_eq!(report.exhausted, 3, "{primaries:?}");
+    }
+}
+
+/// protocol §10: with a single sequence, however many views there are.
+#[test]
+fn the_protocol_is_safe_in_any_number_of_views() {
+    for (sequences, values) in [(1, 2), (1, 3), (2, 2)] {
+        let report = run(&config(Variant::None, Bound { views: None, sequences, values }));
+        assert_eq!(report.counterexample, None, "{sequences} sequences, {values} values");
+        assert!(report.closed, "{sequences} sequences, {values} values");
     }
 }
 
@@ -48,7 +58,8 @@ fn every_wrong_variant_is_found_where_it_is_known_to_break() {
     for (variant, expected) in known {
         let (smaller, report) = smallest(&config(variant, BOUND), &mut |_| true).unwrap().unwrap();
         let found = report.counterexample.unwrap();
-        assert_eq!((smaller.bound.views, smaller.bound.sequences, found.invariant), expected, "{variant}");
+        let at = (smaller.bound.views.unwrap_or_default(), smaller.bound.sequences, found.invariant);
+        assert_eq!(at, expected, "{variant}");
     }
 }
 
@@ -66,7 +77,7 @@ fn wrong_variants_fork_the_order() {
 /// protocol §3.2: votes on one chain carry the proof; a second `NewView` alone breaks nothing.
 #[test]
 fn a_second_new_view_is_harmless_as_long_as_all_votes_bind() {
-    let bound = Bound { views: 2, ..BOUND };
+    let bound = Bound { views: Some(2), ..BOUND };
     assert_eq!(run(&config(Variant::SecondNewViewVotesKept, bound)).counterexample, None);
 }
 

@@ -21,12 +21,15 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// How many views.
-    #[arg(long, default_value_t = 5)]
-    views: u8,
-    /// How many sequences.
-    #[arg(long, default_value_t = 3)]
-    sequences: u8,
+    /// How many views; 5 unless said, 3 with `--quick` and `--variants`.
+    #[arg(long)]
+    views: Option<u8>,
+    /// Go on until no view adds anything: what holds then holds for any number of views.
+    #[arg(long, conflicts_with_all = ["views", "variants", "byzantine"])]
+    any_views: bool,
+    /// How many sequences; 3 unless said, 2 with `--quick` and `--variants`.
+    #[arg(long)]
+    sequences: Option<u8>,
     /// How many different proposals can be made on one parent.
     #[arg(long, default_value_t = 2)]
     values: u8,
@@ -65,9 +68,13 @@ struct Watcher {
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let (views, sequences) = if arguments.quick { (3, 2) } else { (arguments.views, arguments.sequences) };
+    let (views, sequences) = if arguments.quick || arguments.variants { (3, 2) } else { (5, 3) };
     let config = Config {
-        bound: Bound { views, sequences, values: arguments.values },
+        bound: Bound {
+            views: if arguments.any_views { None } else { Some(arguments.views.unwrap_or(views)) },
+            sequences: arguments.sequences.unwrap_or(sequences),
+            values: arguments.values,
+        },
         variant: arguments.variant,
         primaries: arguments.byzantine.map_or(Primaries::Untrusted, Primaries::Byzantine),
         only: arguments.only,
@@ -87,7 +94,8 @@ fn main() -> anyhow::Result<ExitCode> {
 fn show_one(config: &Config, watcher: &mut Watcher) -> anyhow::Result<ExitCode> {
     let out = &mut io::stdout().lock();
     let report = explore(config, &mut |progress| watcher.go_on(progress))?;
-    let Bound { views, sequences, values } = config.bound;
+    let Bound { sequences, values, .. } = config.bound;
+    let views = config.bound.views.map_or("any number of".to_owned(), |views| views.to_string());
     writeln!(out, "model: 4 validators, 1 Byzantine ({})", whose(config.primaries))?;
     writeln!(out, "rules: {} ({})", config.variant, config.variant.about())?;
     writeln!(out, "bound asked for: {views} views, {sequences} sequences, {values} values per parent")?;
@@ -99,7 +107,8 @@ fn show_one(config: &Config, watcher: &mut Watcher) -> anyhow::Result<ExitCode> 
         return Ok(ExitCode::from(1));
     }
     let exhausted = report.exhausted;
-    writeln!(out, "exhausted: {exhausted} views, {sequences} sequences, {values} values: nothing is broken")?;
+    let reached = if report.closed { "any number of".to_owned() } else { exhausted.to_string() };
+    writeln!(out, "exhausted: {reached} views, {sequences} sequences, {values} values: nothing is broken")?;
     if watcher.stopped {
         writeln!(out, "NOT THE WHOLE BOUND: a limit stopped it in view {exhausted}")?;
         return Ok(ExitCode::from(3));
@@ -134,7 +143,7 @@ fn write_counterexample(out: &mut impl Write, found: &Counterexample) -> io::Res
 /// Every wrong variant at its smallest bound; fails if one isn't found that should be, or the reverse.
 fn show_variants(config: &Config, watcher: &mut Watcher) -> anyhow::Result<ExitCode> {
     let out = &mut io::stdout().lock();
-    let Bound { views, sequences, .. } = config.bound;
+    let (views, sequences) = (config.bound.views.unwrap_or_default(), config.bound.sequences);
     writeln!(out, "every wrong variant, up to {views} views and {sequences} sequences")?;
     let mut as_expected = true;
     for variant in Variant::wrong() {
@@ -154,7 +163,7 @@ fn show_variants(config: &Config, watcher: &mut Watcher) -> anyhow::Result<ExitC
 fn outcome(found: Option<&(Config, Report)>) -> String {
     let Some((config, report)) = found else { return "nothing is broken".to_owned() };
     let Some(counterexample) = &report.counterexample else { return "nothing is broken".to_owned() };
-    let Bound { views, sequences, .. } = config.bound;
+    let (views, sequences) = (config.bound.views.unwrap_or_default(), config.bound.sequences);
     let Counterexample { invariant, actions, .. } = counterexample;
     let who = whose(config.primaries);
     format!("{views} views, {sequences} sequences, {who} Byzantine: {invariant} in {actions} actions")

@@ -69,15 +69,18 @@ pub(super) struct Judge {
     /// By the set of senders whose view changes exist: whether exactly they can be made into a `NewView`.
     new_views: [bool; 1 << VALIDATORS],
     by_sequence: bool,
+    /// Whether of two claims the one higher by (view, sequence) decides, as protocol §5.2 has it.
+    pub(super) ranks_by_view: bool,
 }
 
 impl Judge {
-    pub(super) fn new(byzantine: u16, variant: Variant) -> Self {
+    pub(super) fn new(tree: &Tree, byzantine: u16, variant: Variant) -> Self {
         let mut judge = Self {
             byzantine,
             certificates: [false; 1 << VALIDATORS],
             new_views: [false; 1 << VALIDATORS],
             by_sequence: variant == Variant::AnchorBySequence,
+            ranks_by_view: false,
         };
         for signers in (0u8..1 << VALIDATORS).map(Signers) {
             let place = usize::from(signers.0);
@@ -87,7 +90,20 @@ impl Judge {
                 _ => (admits_some_list(signers), admits_senders(signers)),
             };
         }
+        judge.ranks_by_view = judge.asks_rank(tree);
         judge
+    }
+
+    /// Asks the core about all pairs of claims in three views, in either order.
+    fn asks_rank(&self, tree: &Tree) -> bool {
+        let claims = || (0u8..3).flat_map(|view| tree.proposals().map(move |proposal| Prepared { view, proposal }));
+        let rank = |claim: Prepared| (claim.view, tree.sequence(claim.proposal));
+        let is_right = |low: Prepared, high: Prepared| {
+            let changes = [low, high].map(|claim| Change { prepared: Some(claim), committed: None });
+            let decided = |changes: [Change; 2]| self.anchor(tree, &changes).proposal == high.proposal;
+            decided(changes) && decided([changes[1], changes[0]])
+        };
+        claims().all(|low| claims().filter(|high| rank(low) < rank(*high)).all(|high| is_right(low, high)))
     }
 
     /// The index of the correct validator number `correct`.
@@ -119,6 +135,11 @@ impl Judge {
     /// Whether view changes of exactly these make a `NewView`.
     pub(super) fn starts_view(&self, correct: u8, byzantine: bool) -> bool {
         self.new_views[usize::from(self.signers(correct, byzantine).0)]
+    }
+
+    /// The sets of correct validators whose view changes, with the Byzantine one's, make a `NewView`.
+    pub(super) fn new_view_groups(&self) -> impl Iterator<Item = u8> {
+        (0u8..1 << CORRECT).filter(|group| self.starts_view(*group, true))
     }
 
     /// Where a view starts whose `NewView` consists of `changes` (protocol §5.2).

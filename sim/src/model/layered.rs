@@ -7,18 +7,21 @@ use std::rc::Rc;
 
 use super::invariant::Violation;
 use super::judge::{Anchor, CORRECT, Change, START};
-use super::past::Past;
+use super::outcome::{Outcome, keep_best};
+use super::past::{PLACES, Past};
 use super::search::{Search, Seen};
 use super::trace::{Action, Deed};
-use super::votes::{Ground, Offers, Votes};
+use super::votes::{Ground, Offers};
 use super::{Model, Progress, Variant, Watch};
 
 /// What the exploration of one view found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ViewFigures {
-    /// Different pasts with which the view can be entered, up to renaming.
+    /// Different pasts with which the view can be entered, up to renaming; without a trusted primary
+    /// only those with which no lower view can be entered.
     pub pasts: u64,
-    /// Different combinations of committed proposals and accepted anchors whose votes were explored.
+    /// Different combinations of committed proposals and accepted anchors whose votes were explored,
+    /// for the first time in this view.
     pub grounds: u64,
     /// Vote states in them.
     pub states: u64,
@@ -32,15 +35,13 @@ pub(super) struct Explored {
     pub(super) views: Vec<ViewFigures>,
     /// How many views were explored to the end.
     pub(super) exhausted: u8,
+    /// Whether the last of them left nothing behind that wasn't known: no further view can add anything.
+    pub(super) closed: bool,
     pub(super) violation: Option<(u8, Violation, Vec<Action>)>,
 }
 
-/// The ways in which one view can go on from its ground.
-struct Round {
-    /// Vote states in which it can end.
-    ends: Vec<Votes>,
-    broken: Option<Violation>,
-}
+/// What one view can leave behind, or `None` if something breaks in it.
+type Outcomes = Option<Rc<Vec<Outcome>>>;
 
 /// A view's ground with the anchors accepted on it.
 type Key = (Ground, [Anchor; CORRECT]);
@@ -51,8 +52,12 @@ type Level = Vec<(Past, u32)>;
 /// The exploration.
 pub(super) struct Layered<'m> {
     model: &'m Model,
-    rounds: BTreeMap<Key, Rc<Round>>,
+    /// By ground and accepted anchors.
+    explored_keys: BTreeMap<Key, Outcomes>,
+    /// By ground and all anchors that can be accepted.
+    explored_grounds: BTreeMap<(Ground, Offers), Outcomes>,
     levels: Vec<Level>,
+    pasts: Pasts<'m>,
     explored: Explored,
 }
 
@@ -68,24 +73,30 @@ struct Pasts<'m> {
     model: &'m Model,
     /// The orders that leave the future alike.
     orders: Vec<[usize; CORRECT]>,
-    /// Whether they are wanted: nothing follows the last view.
-    wanted: bool,
-    /// As they came, and under canonical names.
-    seen: [Seen<Past>; 2],
+    /// Those of this view, as they came.
+    came: Seen<Past>,
+    /// All so far, under canonical names: of this view, or of all if a view's number changes nothing.
+    known: Seen<Past>,
+    /// Those of this view that are new.
     level: Level,
 }
 
 impl<'m> Pasts<'m> {
-    fn new(model: &'m Model, view: u8, wanted: bool) -> Self {
-        Self { model, orders: model.orders(view), wanted, seen: Default::default(), level: Vec::new() }
+    /// Starts to collect the pasts with which `view` can be entered.
+    fn begin(&mut self, view: u8) {
+        self.orders = self.model.orders(view);
+        self.came.clear();
+        if !self.model.views_are_alike {
+            self.known.clear();
+        }
     }
 
     fn add(&mut self, past: Past, before: usize) {
-        if !self.wanted || self.seen[0].insert(past, 0).is_some() {
+        if self.came.insert(past, 0).is_some() {
             return;
         }
         let past = past.canonical(self.model, &self.orders);
-        if self.seen[1].insert(past, 0).is_none() {
+        if self.known.insert(past, 0).is_none() {
             self.level.push((past, u32::try_from(before).unwrap_or(u32::MAX)));
         }
     }
@@ -93,16 +104,25 @@ impl<'m> Pasts<'m> {
 
 impl<'m> Layered<'m> {
     pub(super) fn new(model: &'m Model) -> Self {
+        let mut known = Seen::default();
+        known.insert(Past::default(), 0);
+        let pasts = Pasts { model, orders: Vec::new(), came: Seen::default(), known, level: Vec::new() };
         let levels = vec![vec![(Past::default(), 0)]];
-        Self { model, rounds: BTreeMap::new(), levels, explored: Explored::default() }
+        Self {
+            model,
+            explored_keys: BTreeMap::new(),
+            explored_grounds: BTreeMap::new(),
+            levels,
+            pasts,
+            explored: Explored::default(),
+        }
     }
 
-    /// Explores all views of the bound.
+    /// Explores all views of the bound, or views until none adds anything.
     pub(super) fn run(mut self, watch: &mut Watch<'_>) -> Explored {
-        let views = self.model.bound.views;
-        for view in 0..views {
-            let mut next = Pasts::new(self.model, view + 1, view + 1 < views);
-            match self.explore_view(view, &mut next, watch) {
+        for view in 0u8.. {
+            let last = self.model.bound.views == Some(view + 1) || usize::from(view) + 1 == PLACES;
+            match self.explore_view(view, !last, watch) {
                 Ok(()) => self.explored.exhausted = view + 1,
                 Err(Halt::Stopped) => break,
                 Err(Halt::Broken(at)) => {
@@ -113,27 +133,28 @@ impl<'m> Layered<'m> {
                     break;
                 }
             }
-            self.levels.push(next.level);
+            self.explored.closed = !last && self.levels.last().is_some_and(Vec::is_empty);
+            if last || self.explored.closed {
+                break;
+            }
         }
         self.explored
     }
 
-    /// The last pasts: those after all views.
+    /// The pasts with which each view can be entered, and those after the last view.
     #[cfg(test)]
-    pub(super) fn pasts_after_all(mut self, watch: &mut Watch<'_>) -> Vec<Past> {
-        for view in 0..self.model.bound.views {
-            let mut next = Pasts::new(self.model, view + 1, true);
-            assert!(self.explore_view(view, &mut next, watch).is_ok(), "the bound is explored to the end");
-            self.levels.push(next.level);
+    pub(super) fn levels(mut self, watch: &mut Watch<'_>) -> Vec<Vec<Past>> {
+        for view in 0..self.model.bound.views.unwrap_or_default() {
+            assert!(self.explore_view(view, true, watch).is_ok(), "the bound is explored to the end");
         }
-        self.levels.pop().unwrap_or_default().into_iter().map(|(past, _)| past).collect()
+        self.levels.into_iter().map(|level| level.into_iter().map(|(past, _)| past).collect()).collect()
     }
 
-    /// Explores one view from every past; `next` takes the pasts that it can leave behind.
-    fn explore_view(&mut self, view: u8, next: &mut Pasts<'_>, watch: &mut Watch<'_>) -> Result<(), Halt> {
+    /// Explores one view from every past; collects the pasts that it leaves behind, if they are wanted.
+    fn explore_view(&mut self, view: u8, wanted: bool, watch: &mut Watch<'_>) -> Result<(), Halt> {
         let level = self.levels[usize::from(view)].clone();
         self.explored.views.push(ViewFigures { pasts: level.len() as u64, ..ViewFigures::default() });
-        self.rounds.clear();
+        self.pasts.begin(view + 1);
         for (at, (past, _)) in level.iter().enumerate() {
             if !watch.at(view, at, level.len()) {
                 return Err(Halt::Stopped);
@@ -142,28 +163,43 @@ impl<'m> Layered<'m> {
             if self.model.broken_by_offers(offers, past.committed).is_some() {
                 return Err(Halt::Broken(at));
             }
-            for key in self.model.keys(past, view, offers) {
-                let round = self.round(&key, watch);
-                if round.broken.is_some() {
-                    return Err(Halt::Broken(at));
-                }
-                if watch.stopped {
-                    return Err(Halt::Stopped);
-                }
-                for end in &round.ends {
-                    let mut after = *past;
-                    after.absorb(self.model, view, end);
-                    next.add(after, at);
-                }
+            let Some(outcomes) = self.outcomes(past, view, offers, watch) else { return Err(Halt::Broken(at)) };
+            if watch.stopped {
+                return Err(Halt::Stopped);
+            }
+            if wanted {
+                let place = if self.model.rename { past.next_view() } else { view };
+                outcomes.iter().for_each(|outcome| self.pasts.add(past.after(self.model, place, outcome), at));
             }
         }
+        self.levels.push(std::mem::take(&mut self.pasts.level));
         Ok(())
     }
 
-    /// Explores the votes on one ground, or remembers what was found.
-    fn round(&mut self, key: &Key, watch: &mut Watch<'_>) -> Rc<Round> {
-        if let Some(round) = self.rounds.get(key) {
-            return Rc::clone(round);
+    /// What `view` can leave behind that allows more than anything else that it can leave behind.
+    fn outcomes(&mut self, past: &Past, view: u8, offers: Offers, watch: &mut Watch<'_>) -> Outcomes {
+        let ground = self.model.ground(past, view, offers);
+        if let Some(known) = self.explored_grounds.get(&(ground, offers)) {
+            return known.clone();
+        }
+        let mut best = Vec::new();
+        for key in self.model.keys(past, view, offers) {
+            for outcome in self.outcomes_of(&key, watch)?.iter() {
+                keep_best(self.model, &mut best, (0, *outcome));
+            }
+            if watch.stopped {
+                return Some(Rc::default());
+            }
+        }
+        let outcomes = Some(Rc::new(best.into_iter().map(|(_, outcome)| outcome).collect()));
+        self.explored_grounds.insert((ground, offers), Option::clone(&outcomes));
+        outcomes
+    }
+
+    /// What a view can leave behind whose anchors are accepted.
+    fn outcomes_of(&mut self, key: &Key, watch: &mut Watch<'_>) -> Outcomes {
+        if let Some(known) = self.explored_keys.get(key) {
+            return known.clone();
         }
         let search = Search::run(self.model, &key.0, key.1, watch);
         if let Some(figures) = self.explored.views.last_mut() {
@@ -171,12 +207,10 @@ impl<'m> Layered<'m> {
             figures.states += search.size();
             figures.steps += search.steps;
         }
-        let round = Rc::new(Round {
-            ends: search.ends.iter().map(|end| *search.state(*end)).collect(),
-            broken: search.broken.map(|(_, violation)| violation),
-        });
-        self.rounds.insert(*key, Rc::clone(&round));
-        round
+        let unbroken = search.broken.is_none();
+        let outcomes = unbroken.then(|| Rc::new(search.outcomes.iter().map(|(_, outcome)| *outcome).collect()));
+        self.explored_keys.insert(*key, Option::clone(&outcomes));
+        outcomes
     }
 
     /// The actions that lead to a violation which the past at `at` makes possible in `view`. Pasts are
@@ -217,9 +251,8 @@ impl<'m> Layered<'m> {
         let orders = self.model.orders(view + 1);
         self.model.keys(past, view, self.model.offers(past, view)).find_map(|key| {
             let search = Search::run(self.model, &key.0, key.1, watch);
-            search.ends.iter().find_map(|end| {
-                let mut after = *past;
-                after.absorb(self.model, view, search.state(*end));
+            search.outcomes.iter().find_map(|(end, outcome)| {
+                let after = past.after(self.model, view, outcome);
                 if after.canonical(self.model, &orders) != *target {
                     return None;
                 }
@@ -306,7 +339,8 @@ impl Model {
     /// The orders in which validators may be listed without changing what can happen from `view` on: a
     /// validator that the model holds to be the primary of a later view keeps its place.
     pub(super) fn orders(&self, view: u8) -> Vec<[usize; CORRECT]> {
-        let fixed: Vec<usize> = (view..self.bound.views).filter_map(|view| self.primary(view)).collect();
+        let views = self.bound.views.unwrap_or_default();
+        let fixed: Vec<usize> = (view..views).filter_map(|view| self.primary(view)).collect();
         let all = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
         all.into_iter().filter(|order| fixed.iter().all(|number| order[*number] == *number)).collect()
     }

@@ -96,6 +96,7 @@
 mod invariant;
 mod judge;
 mod layered;
+mod outcome;
 mod past;
 mod plain;
 mod search;
@@ -112,14 +113,14 @@ pub use invariant::{Invariant, UnknownInvariant};
 pub use layered::ViewFigures;
 pub use variant::{UnknownVariant, Variant};
 
-/// The most views that a bound can have.
-pub const MAX_VIEWS: usize = 8;
+/// The most views that a bound can have, if it has one, and that a counterexample is shown for.
+pub const MAX_VIEWS: u8 = 8;
 
 /// How far runs go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
-    /// Views `0..views`.
-    pub views: u8,
+    /// Views `0..views`; `None` for views without end, which needs [`Primaries::Untrusted`].
+    pub views: Option<u8>,
     /// Sequences `1..=sequences`.
     pub sequences: u8,
     /// Different proposals that can be made on one parent.
@@ -170,6 +171,8 @@ pub struct Report {
     /// How many views were explored to the end. All reachable sets of messages of these views have
     /// been covered.
     pub exhausted: u8,
+    /// Whether further views can add nothing, however many: what holds in these holds in all.
+    pub closed: bool,
     /// Figures for each view entered.
     pub views: Vec<ViewFigures>,
     /// A run that breaks an invariant, if there is one.
@@ -194,6 +197,8 @@ pub struct Counterexample {
 pub enum Misuse {
     /// No view, or more than [`MAX_VIEWS`].
     Views(u8),
+    /// Views without end, but with primaries that are held to their rules.
+    EndlessWithPrimaries,
     /// More proposals than fit into a set of 32; the fields are the sequences and values asked for.
     Proposals(u8, u8),
     /// A Byzantine index outside the set of four.
@@ -204,6 +209,7 @@ impl std::fmt::Display for Misuse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Views(views) => write!(f, "{views} views; 1 to {MAX_VIEWS} are possible"),
+            Self::EndlessWithPrimaries => f.write_str("views without end need that no primary is trusted"),
             Self::Proposals(sequences, values) => {
                 write!(f, "{values} values at each of {sequences} sequences are more than 31 proposals")
             }
@@ -259,13 +265,18 @@ struct Model {
     all: Set,
     /// Whether pasts that differ only in names count as one.
     rename: bool,
+    /// Whether the same past in different views counts as one: it does unless primaries matter.
+    views_are_alike: bool,
 }
 
 impl Model {
     fn new(config: &Config) -> Result<Self, Misuse> {
         let Config { bound, variant, primaries, only } = *config;
-        if bound.views == 0 || usize::from(bound.views) > MAX_VIEWS {
-            return Err(Misuse::Views(bound.views));
+        if let Some(views) = bound.views.filter(|views| !(1..=MAX_VIEWS).contains(views)) {
+            return Err(Misuse::Views(views));
+        }
+        if bound.views.is_none() && primaries != Primaries::Untrusted {
+            return Err(Misuse::EndlessWithPrimaries);
         }
         let byzantine = match primaries {
             Primaries::Untrusted => VALIDATORS - 1,
@@ -273,8 +284,14 @@ impl Model {
             Primaries::Byzantine(index) => index,
         };
         let tree = Tree::new(bound.sequences, bound.values).ok_or(Misuse::Proposals(bound.sequences, bound.values))?;
-        let (judge, all) = (Judge::new(byzantine, variant), tree.all());
-        Ok(Self { bound, variant, primaries, only, tree, judge, all, rename: true })
+        let (judge, all) = (Judge::new(&tree, byzantine, variant), tree.all());
+        let views_are_alike = primaries == Primaries::Untrusted;
+        Ok(Self { bound, variant, primaries, only, tree, judge, all, rename: true, views_are_alike })
+    }
+
+    /// How many views a run of the plain model can have.
+    fn views(&self) -> u8 {
+        self.bound.views.unwrap_or(MAX_VIEWS)
     }
 
     /// The correct validator whose rules as primary of `view` count, if any.
@@ -313,20 +330,20 @@ pub fn explore(config: &Config, ask: &mut dyn FnMut(&Progress) -> bool) -> Resul
             lines: trace::tell(&model, &actions),
         }
     });
-    Ok(Report { exhausted: explored.exhausted, views: explored.views, counterexample })
+    Ok(Report { exhausted: explored.exhausted, closed: explored.closed, views: explored.views, counterexample })
 }
 
 /// The smallest bound up to `config.bound`, fewest views first, at which a run breaks an invariant with
 /// correct primaries and some Byzantine index, with that index and what was found there. `None` if there
-/// is none, or `ask` said stop. `config.primaries` isn't used.
+/// is none, `ask` said stop, or the views have no bound. `config.primaries` isn't used.
 ///
 /// # Errors
 /// If the bound can't be represented.
 pub fn smallest(config: &Config, ask: &mut dyn FnMut(&Progress) -> bool) -> Result<Option<(Config, Report)>, Misuse> {
-    for views in 1..=config.bound.views {
+    for views in 1..=config.bound.views.unwrap_or(0) {
         for sequences in 1..=config.bound.sequences {
             for index in 0..VALIDATORS {
-                let bound = Bound { views, sequences, ..config.bound };
+                let bound = Bound { views: Some(views), sequences, ..config.bound };
                 let smaller = Config { bound, primaries: Primaries::Byzantine(index), ..*config };
                 let report = explore(&smaller, ask)?;
                 if report.counterexample.is_some() {

@@ -5,15 +5,21 @@
 //! leave the same behind have the same future.
 
 use super::judge::{CORRECT, Change, Prepared};
+use super::outcome::Outcome;
 use super::tree::{GENESIS, Proposal, Set};
-use super::votes::{Ground, Offers, Votes};
-use super::{MAX_VIEWS, Model, Variant};
+use super::votes::Offers;
+use super::{Model, Variant};
+
+/// Room for views: in a canonical past each is mentioned for a proposal's highest certificate or for what
+/// a validator holds; and one more.
+pub(super) const PLACES: usize = 32 + CORRECT + 1;
 
 /// What the views below leave behind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Past {
-    /// By view: proposals with a prepared certificate of it.
-    pub(super) prepared: [Set; MAX_VIEWS],
+    /// By view: proposals with a prepared certificate of it. In a canonical past views are numbered
+    /// anew, and a proposal's certificates but the one of the highest view are left out.
+    pub(super) prepared: [Set; PLACES],
     /// Proposals with a commit certificate of any view.
     pub(super) committed: Set,
     /// By correct validator: the highest certificate that it keeps durably, having voted `Commit` for
@@ -23,27 +29,101 @@ pub(super) struct Past {
     pub(super) commit_votes: [Set; CORRECT],
 }
 
+impl Default for Past {
+    fn default() -> Self {
+        Self {
+            prepared: [Set::EMPTY; PLACES],
+            committed: Set::EMPTY,
+            held: [None; CORRECT],
+            commit_votes: [Set::EMPTY; CORRECT],
+        }
+    }
+}
+
 impl Past {
-    /// What the votes of `view` add.
-    pub(super) fn absorb(&mut self, model: &Model, view: u8, votes: &Votes) {
-        let ground = Ground { committed: self.committed, commit_votes: self.commit_votes, ..Ground::default() };
-        self.prepared[usize::from(view)] = model.prepared_certificates(votes);
-        self.committed = self.committed.and(model.commit_certificates(&ground, votes));
-        for (number, member) in votes.members.iter().enumerate() {
-            if member.amnesiac {
+    /// This past with what `view` leaves behind.
+    pub(super) fn after(&self, model: &Model, view: u8, outcome: &Outcome) -> Self {
+        let mut after = *self;
+        after.prepared[usize::from(view)] = outcome.prepared;
+        after.committed = after.committed.and(outcome.committed);
+        for (held, bond) in after.held.iter_mut().zip(&outcome.bonds) {
+            if bond.amnesiac {
+                *held = None;
+            }
+            if let Some(proposal) = bond.highest {
+                *held = Some(Prepared { view, proposal });
+            }
+        }
+        if model.variant == Variant::CommitsOfTwoViewsMixed {
+            after.commit_votes.iter_mut().zip(outcome.votes).for_each(|(all, new)| *all = all.and(new));
+        }
+        after
+    }
+
+    /// Whether anything is of this view.
+    fn mentions(&self, view: u8) -> bool {
+        let held = self.held.iter().flatten().any(|held| held.view == view);
+        held || self.prepared.get(usize::from(view)).is_some_and(|set| *set != Set::EMPTY)
+    }
+
+    /// A view above all that is mentioned.
+    pub(super) fn next_view(&self) -> u8 {
+        (0u8..).take(PLACES).filter(|view| self.mentions(*view)).max().map_or(0, |view| view + 1)
+    }
+
+    /// The same past as far as a later view can tell: without what can't matter any more, and with the
+    /// views that are still mentioned numbered without gaps, as only their order counts.
+    fn condensed(&self, model: &Model) -> Self {
+        let mut highest = *self;
+        highest.drop_outranked(model);
+        let views: Vec<u8> = (0u8..).take(PLACES).filter(|view| highest.mentions(*view)).collect();
+        let mut condensed = Self { prepared: [Set::EMPTY; PLACES], ..highest };
+        for (place, view) in (0u8..).zip(&views) {
+            condensed.prepared[usize::from(place)] = highest.prepared[usize::from(*view)];
+            for (new, old) in condensed.held.iter_mut().flatten().zip(highest.held.iter().flatten()) {
+                if old.view == *view {
+                    new.view = place;
+                }
+            }
+        }
+        condensed
+    }
+
+    /// Drops certificates that can't be, and can't become, what a `NewView` is decided by.
+    ///
+    /// Of two for one proposal, the lower: the higher is the highest of a `NewView` whenever the lower is.
+    /// One below what the correct senders of every `NewView` hold. And from what a validator holds, what
+    /// another sender of every `NewView` with it outranks. What validators hold only rises. All this only
+    /// if the core ranks claims as it should, and no validator forgets.
+    fn drop_outranked(&mut self, model: &Model) {
+        let forgets = matches!(model.variant, Variant::Amnesia | Variant::ViewForgotten);
+        if forgets || !model.judge.ranks_by_view {
+            return;
+        }
+        let mut above = Set::EMPTY;
+        for set in self.prepared.iter_mut().rev() {
+            *set = set.without(above);
+            above = above.and(*set);
+        }
+        let rank = |claim: Prepared| (claim.view, model.tree.sequence(claim.proposal));
+        let groups = || model.judge.new_view_groups();
+        for number in 0..CORRECT {
+            let held = |other: usize| self.held[other].map(rank);
+            let outranked = |group: u8| {
+                let mut others = (0..CORRECT).filter(|other| *other != number && group & (1 << other) != 0);
+                others.any(|other| held(other) >= held(number))
+            };
+            if groups().filter(|group| group & (1 << number) != 0).all(outranked) {
                 self.held[number] = None;
             }
-            let kept = if model.variant == Variant::Amnesia {
-                member.committed.without(member.forgotten)
-            } else {
-                member.committed
-            };
-            if let Some(proposal) = model.tree.highest(kept) {
-                self.held[number] = Some(Prepared { view, proposal });
-            }
-            if model.variant == Variant::CommitsOfTwoViewsMixed {
-                self.commit_votes[number] = self.commit_votes[number].and(member.committed);
-            }
+        }
+        let held = self.held.map(|held| held.map(rank));
+        let least = groups()
+            .map(|group| (0..CORRECT).filter(|number| group & (1 << number) != 0).map(|number| held[number]).max());
+        let least = least.min().flatten().flatten();
+        for claim in self.certificates().filter(|claim| Some(rank(*claim)) < least).collect::<Vec<_>>() {
+            let set = &mut self.prepared[usize::from(claim.view)];
+            *set = set.without(Set::of(claim.proposal));
         }
     }
 
@@ -110,14 +190,15 @@ impl Past {
         }
     }
 
-    /// The same past with values and interchangeable validators renamed, equal for all pasts that
-    /// differ only in such names. `orders` are the orders in which the validators may be listed.
+    /// The same past, condensed, with values and interchangeable validators renamed: equal for all pasts
+    /// that differ only in such names. `orders` are the orders in which the validators may be listed.
     pub(super) fn canonical(&self, model: &Model, orders: &[[usize; CORRECT]]) -> Self {
         if !model.rename {
             return *self;
         }
+        let condensed = self.condensed(model);
         let arranged = orders.iter().map(|order| {
-            let listed = self.listed(*order);
+            let listed = condensed.listed(*order);
             let layout = listed.arrange(model, GENESIS);
             (layout.iter().map(|(marks, _)| *marks).collect::<Vec<_>>(), listed, layout)
         });
@@ -152,7 +233,7 @@ impl Past {
         }
         for held in self.held {
             let view = held.filter(|held| held.proposal == proposal).map_or(0, |held| held.view + 1);
-            marks = marks << 4 | u64::from(view);
+            marks = marks << 6 | u64::from(view);
         }
         marks
     }

@@ -6,33 +6,38 @@
 
 use super::invariant::Violation;
 use super::judge::{Anchor, CORRECT, Change, START};
+use super::outcome::Outcome;
 use super::past::Past;
 use super::trace::{Action, Deed, claim};
 use super::votes::{Member, Offers, Step, Votes};
 use super::{MAX_VIEWS, Model, Variant};
 
+/// Room for the views of a run.
+const VIEWS: usize = MAX_VIEWS as usize;
+
 /// All messages that the correct validators sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Sent {
     /// View changes, by new view and validator.
-    changes: [[Option<Change>; CORRECT]; MAX_VIEWS],
+    changes: [[Option<Change>; CORRECT]; VIEWS],
     /// What was accepted and voted, by view.
-    votes: [Votes; MAX_VIEWS],
+    votes: [Votes; VIEWS],
 }
 
 impl Sent {
     /// Nothing was sent; everyone is in view 0.
     pub(super) fn at_start() -> Self {
-        let mut votes = [Votes::default(); MAX_VIEWS];
+        let mut votes = [Votes::default(); VIEWS];
         votes[0] = Votes::under([START; CORRECT]);
-        Self { changes: [[None; CORRECT]; MAX_VIEWS], votes }
+        Self { changes: [[None; CORRECT]; VIEWS], votes }
     }
 
     /// What the views below `view` leave behind.
     pub(super) fn past(&self, model: &Model, view: u8) -> Past {
         let mut past = Past::default();
         for (view, votes) in (0..view).zip(&self.votes) {
-            past.absorb(model, view, votes);
+            let ground = model.ground(&past, view, Offers::default());
+            past = past.after(model, view, &Outcome::of(model, &ground, votes));
         }
         past
     }
@@ -59,7 +64,7 @@ impl Sent {
 
     /// Whether the validator left `view` for a higher one (protocol §5.1).
     fn has_left(&self, model: &Model, view: u8, validator: usize) -> bool {
-        (view + 1..model.bound.views).any(|higher| self.reached(higher, validator))
+        (view + 1..model.views()).any(|higher| self.reached(higher, validator))
     }
 
     /// Whether a correct validator may do this now.
@@ -103,7 +108,7 @@ impl Sent {
 
     /// What this set of messages breaks, with the view.
     pub(super) fn broken(&self, model: &Model) -> Option<(u8, Violation)> {
-        (0..model.bound.views).find_map(|view| {
+        (0..model.views()).find_map(|view| {
             let past = self.past(model, view);
             let ground = model.ground(&past, view, Offers::default());
             let votes = &self.votes[usize::from(view)];
@@ -117,7 +122,7 @@ impl Sent {
     /// The certificates that can be made, for people.
     pub(super) fn certificates(&self, model: &Model) -> Vec<String> {
         let mut found = Vec::new();
-        for view in 0..model.bound.views {
+        for view in 0..model.views() {
             let votes = &self.votes[usize::from(view)];
             let ground = model.ground(&self.past(model, view), view, Offers::default());
             let name = |proposal| model.tree.name(proposal);

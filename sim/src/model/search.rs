@@ -5,9 +5,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use super::invariant::Violation;
 use super::judge::{Anchor, CORRECT};
-use super::tree::{Proposal, Set};
+use super::outcome::{Outcome, keep_best};
 use super::votes::{Ground, Step, Votes};
-use super::{Model, Variant, Watch};
+use super::{Model, Watch};
 
 /// A hash map whose order never shows: it is only asked whether it has something.
 pub(super) type Seen<K> = HashMap<K, u32, BuildHasherDefault<Mixer>>;
@@ -48,31 +48,13 @@ impl Hasher for Mixer {
     }
 }
 
-/// What a view can leave behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Outcome {
-    prepared: Set,
-    committed: Set,
-    bound: [Bond; CORRECT],
-    /// The commit votes of each; only in the variant that counts them over views.
-    votes: [Set; CORRECT],
-}
-
-/// What binds a correct validator after a view: its highest commit vote in it; and whether it lost its
-/// store, and with it what bound it before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Bond {
-    highest: Option<Proposal>,
-    amnesiac: bool,
-}
-
 /// All vote states of one view that can be reached from its anchors.
 pub(super) struct Search {
     states: Vec<Votes>,
     /// By state: the state before it and the step between them.
     origins: Vec<Option<(u32, usize, Step)>>,
-    /// The states in which the view can end, none of them able to do more than others do anyway.
-    pub(super) ends: Vec<u32>,
+    /// What the view can leave behind, each with a state that does: none allows less than another.
+    pub(super) outcomes: Vec<(u32, Outcome)>,
     /// The first state found that breaks an invariant, and what it breaks.
     pub(super) broken: Option<(u32, Violation)>,
     /// Steps judged.
@@ -85,30 +67,33 @@ impl Search {
         let first = Votes::under(anchors);
         let mut seen: Seen<Votes> = Seen::default();
         seen.insert(first, 0);
-        let mut search = Self { states: vec![first], origins: vec![None], ends: Vec::new(), broken: None, steps: 0 };
+        let mut search =
+            Self { states: vec![first], origins: vec![None], outcomes: Vec::new(), broken: None, steps: 0 };
         let mut next = 0;
         while let Some(votes) = search.states.get(next).copied() {
             if let Some(violation) = model.broken_by_votes(ground, &votes) {
                 search.broken = Some((place(next), violation));
                 break;
             }
-            search.expand(model, ground, &mut seen, next);
+            if search.expand(model, ground, &mut seen, next) {
+                let outcome = Outcome::of(model, ground, &votes);
+                keep_best(model, &mut search.outcomes, (place(next), outcome));
+            }
             next += 1;
             if !watch.count_state() {
                 break;
             }
         }
-        search.keep_best_ends(model, ground);
         search
     }
 
-    fn expand(&mut self, model: &Model, ground: &Ground, seen: &mut Seen<Votes>, at: usize) {
+    /// Takes every step from a state. Returns whether the view may as well end in it.
+    fn expand(&mut self, model: &Model, ground: &Ground, seen: &mut Seen<Votes>, at: usize) -> bool {
         let votes = self.states[at];
         let mut steps = model.steps(ground, &votes);
+        let may_end = !steps.iter().any(|(number, step)| model.only_adds(&votes, *number, *step));
         if let Some(free) = steps.iter().copied().find(|(number, step)| model.is_free(&votes, *number, *step)) {
             steps = vec![free];
-        } else if !steps.iter().any(|(number, step)| model.only_adds(&votes, *number, *step)) {
-            self.ends.push(place(at));
         }
         self.steps += steps.len() as u64;
         for (number, step) in steps {
@@ -120,24 +105,7 @@ impl Search {
                 place(self.states.len() - 1)
             });
         }
-    }
-
-    /// Drops ends after which nothing can happen that couldn't happen after another end.
-    fn keep_best_ends(&mut self, model: &Model, ground: &Ground) {
-        let mut best: Vec<(u32, Outcome)> = Vec::new();
-        for end in std::mem::take(&mut self.ends) {
-            let outcome = Outcome::of(model, ground, self.state(end));
-            if best.iter().any(|(_, other)| other.allows_all_of(model, &outcome)) {
-                continue;
-            }
-            best.retain(|(_, other)| !outcome.allows_all_of(model, other));
-            best.push((end, outcome));
-        }
-        self.ends = best.into_iter().map(|(end, _)| end).collect();
-    }
-
-    pub(super) fn state(&self, state: u32) -> &Votes {
-        &self.states[state as usize]
+        may_end
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -153,39 +121,6 @@ impl Search {
         }
         path.reverse();
         path
-    }
-}
-
-impl Outcome {
-    fn of(model: &Model, ground: &Ground, votes: &Votes) -> Self {
-        let kept = |number: usize| {
-            let member = &votes.members[number];
-            let forgot = if member.amnesiac { member.forgotten } else { Set::EMPTY };
-            Bond { highest: model.tree.highest(member.committed.without(forgot)), amnesiac: member.amnesiac }
-        };
-        Self {
-            prepared: model.prepared_certificates(votes),
-            committed: model.commit_certificates(ground, votes),
-            bound: std::array::from_fn(kept),
-            votes: match model.variant {
-                Variant::CommitsOfTwoViewsMixed => votes.members.map(|member| member.committed),
-                _ => [Set::EMPTY; CORRECT],
-            },
-        }
-    }
-
-    /// Whether whatever can follow `other` can follow this: at least its certificates, and nobody is
-    /// bound by a higher one.
-    fn allows_all_of(&self, model: &Model, other: &Self) -> bool {
-        let sequence = |bond: &Bond| bond.highest.map(|proposal| model.tree.sequence(proposal));
-        let is_looser = |mine: &Bond, theirs: &Bond| {
-            let lower = mine.highest == theirs.highest || sequence(mine) < sequence(theirs);
-            mine.amnesiac == theirs.amnesiac && lower
-        };
-        other.prepared.within(self.prepared)
-            && other.committed.within(self.committed)
-            && self.bound.iter().zip(&other.bound).all(|(mine, theirs)| is_looser(mine, theirs))
-            && self.votes.iter().zip(&other.votes).all(|(mine, theirs)| theirs.within(*mine))
     }
 }
 

@@ -20,14 +20,14 @@ const ALL_PRIMARIES: [Primaries; 5] = [
 ];
 
 fn model(views: u8, sequences: u8, values: u8, primaries: Primaries) -> Model {
-    let bound = Bound { views, sequences, values };
+    let bound = Bound { views: Some(views), sequences, values };
     Model::new(&Config { bound, variant: Variant::None, primaries, only: None }).unwrap()
 }
 
 /// Everything that some correct validator may do now.
 fn actions(model: &Model, sent: &Sent) -> Vec<Action> {
     let mut actions = Vec::new();
-    for view in 0..model.bound.views {
+    for view in 0..model.views() {
         let past = sent.past(model, view);
         let offers = sent.offers(model, &past, view);
         let changes = past.claims().into_iter().map(Deed::ViewChange);
@@ -58,12 +58,18 @@ fn plain_pasts(model: &Model) -> BTreeSet<Past> {
         }
         next += 1;
     }
-    states.iter().map(|sent| sent.past(model, model.bound.views)).collect()
+    states.iter().map(|sent| sent.past(model, model.views())).collect()
+}
+
+/// The pasts with which each view can be entered, and those after the last view.
+fn levels(model: &Model) -> Vec<BTreeSet<Past>> {
+    let mut ask = |_: &Progress| true;
+    let levels = Layered::new(model).levels(&mut Watch::new(&mut ask));
+    levels.into_iter().map(|level| level.into_iter().collect()).collect()
 }
 
 fn layered_pasts(model: &Model) -> BTreeSet<Past> {
-    let mut ask = |_: &Progress| true;
-    Layered::new(model).pasts_after_all(&mut Watch::new(&mut ask)).into_iter().collect()
+    levels(model).pop().unwrap_or_default()
 }
 
 /// Whether all that can follow `other` can follow `past`.
@@ -84,6 +90,7 @@ fn the_exploration_by_views_covers_every_run_of_the_plain_model_and_no_other() {
     bounds.push((2, 1, 1, Primaries::Untrusted));
     for (views, sequences, values, primaries) in bounds {
         let mut model = model(views, sequences, values, primaries);
+        model.views_are_alike = false;
         let plain = plain_pasts(&model);
         let named = layered_pasts(&model);
         model.rename = false;
@@ -105,6 +112,7 @@ fn random_runs_of_the_plain_model_are_covered() {
     let mut dice = 1u64;
     for primaries in ALL_PRIMARIES {
         let mut model = model(3, 2, 2, primaries);
+        model.views_are_alike = false;
         model.rename = false;
         let layered = layered_pasts(&model);
         for _ in 0..60 {
@@ -119,11 +127,48 @@ fn random_runs_of_the_plain_model_are_covered() {
                 sent.take(&model, &weighted[usize::try_from(choice).unwrap()]);
             }
             assert_eq!(sent.broken(&model), None, "the protocol is safe");
-            let past = sent.past(&model, model.bound.views);
+            let past = sent.past(&model, model.views());
             assert!(
                 layered.iter().any(|other| allows_all_of(&model, other, &past)),
                 "{primaries:?}: {past:?} was missed"
             );
+        }
+    }
+}
+
+/// Canonical pasts have the same future as those that they stand for: further up than the plain model can
+/// be explored.
+#[test]
+fn nothing_is_lost_in_canonical_pasts() {
+    for (views, sequences) in [(4, 1), (3, 2)] {
+        let mut model = model(views, sequences, 2, Primaries::Untrusted);
+        model.views_are_alike = false;
+        let canonical = levels(&model);
+        model.rename = false;
+        let named = levels(&model);
+        model.rename = true;
+        for (view, (canonical, named)) in (0..).zip(canonical.iter().zip(&named)) {
+            let orders = model.orders(view);
+            let expected = named.iter().map(|past| past.canonical(&model, &orders)).collect();
+            assert_eq!(*canonical, expected, "{sequences} sequences, entering view {view}");
+        }
+    }
+}
+
+/// A past that was met in a lower view is explored there, with all that can follow.
+#[test]
+fn nothing_is_lost_when_views_are_alike() {
+    for (views, sequences) in [(5, 1), (4, 2)] {
+        let mut model = model(views, sequences, 2, Primaries::Untrusted);
+        let alike = levels(&model);
+        model.views_are_alike = false;
+        let apart = levels(&model);
+        let mut known = BTreeSet::new();
+        for (alike, apart) in alike.iter().zip(&apart) {
+            assert!(alike.is_disjoint(&known), "a past was explored twice");
+            known.extend(alike.iter().copied());
+            assert!(apart.is_subset(&known), "a past was lost");
+            assert!(alike.is_subset(apart), "a past came from nowhere");
         }
     }
 }
@@ -133,13 +178,13 @@ fn random_runs_of_the_plain_model_are_covered() {
 fn a_higher_claim_of_a_correct_validator_only_takes_anchors_away() {
     let model = model(3, 2, 2, Primaries::Untrusted);
     let mut shorter = Model::new(&Config {
-        bound: Bound { views: 2, ..model.bound },
+        bound: Bound { views: Some(2), ..model.bound },
         variant: Variant::None,
         primaries: Primaries::Untrusted,
         only: None,
     })
     .unwrap();
-    shorter.rename = true;
+    shorter.views_are_alike = false;
     let mut compared = 0;
     for past in layered_pasts(&shorter) {
         let least = std::array::from_fn(|validator| Some(past.least_claim(&model, validator)));
@@ -164,8 +209,9 @@ fn a_higher_claim_of_a_correct_validator_only_takes_anchors_away() {
 /// protocol §§1, 2: with one Byzantine validator of four, two correct ones and it make a certificate.
 #[test]
 fn certificates_and_new_views_need_two_correct_validators() {
+    let tree = Tree::new(2, 2).unwrap();
     for byzantine in 0..VALIDATORS {
-        let judge = Judge::new(byzantine, Variant::None);
+        let judge = Judge::new(&tree, byzantine, Variant::None);
         for correct in 0u8..1 << CORRECT {
             assert_eq!(judge.certifies(correct), correct.count_ones() >= 2);
             assert_eq!(judge.starts_view(correct, true), correct.count_ones() >= 2);
@@ -174,11 +220,19 @@ fn certificates_and_new_views_need_two_correct_validators() {
     }
 }
 
+/// protocol §5.2: what certificates may be forgotten for is asked of the core, not taken for granted.
+#[test]
+fn claims_are_ranked_by_view_before_sequence() {
+    let tree = Tree::new(2, 2).unwrap();
+    assert!(Judge::new(&tree, 0, Variant::None).ranks_by_view);
+    assert!(!Judge::new(&tree, 0, Variant::AnchorBySequence).ranks_by_view);
+}
+
 #[test]
 fn a_bound_that_does_not_fit_is_refused() {
     let ask = &mut |_: &Progress| true;
     let with = |views, sequences, values, primaries| Config {
-        bound: Bound { views, sequences, values },
+        bound: Bound { views: Some(views), sequences, values },
         variant: Variant::None,
         primaries,
         only: None,
@@ -187,4 +241,7 @@ fn a_bound_that_does_not_fit_is_refused() {
     assert_eq!(explore(&with(9, 1, 1, Primaries::Untrusted), ask), Err(Misuse::Views(9)));
     assert_eq!(explore(&with(1, 5, 2, Primaries::Untrusted), ask), Err(Misuse::Proposals(5, 2)));
     assert_eq!(explore(&with(1, 1, 1, Primaries::Byzantine(4)), ask), Err(Misuse::Validator(4)));
+    let mut endless = with(1, 1, 1, Primaries::Byzantine(0));
+    endless.bound.views = None;
+    assert_eq!(explore(&endless, ask), Err(Misuse::EndlessWithPrimaries));
 }

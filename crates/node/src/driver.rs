@@ -12,7 +12,7 @@ mod status;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use quorate_replica::{Event, ExecutionJob, Notice, Now, Outbox, Outgoing, Recipient, Replica, Standing};
+use quorate_replica::{Event, ExecutionJob, Notice, Now, Outbox, Outgoing, Recipient, Replica};
 use quorate_storage::Store;
 use quorate_transport::convert::encode_frame;
 use quorate_transport::links::{Lane, PeerLinks};
@@ -26,7 +26,6 @@ pub use self::status::Mode;
 pub(crate) use self::status::{Judge, NodeStatus};
 use crate::clock::Clock;
 use crate::error::NodeError;
-use crate::executor::Work;
 use crate::hub::Hub;
 use crate::persist::Persist;
 
@@ -49,23 +48,23 @@ pub(crate) struct Driver<S> {
 /// has no room for waits here, and the protocol's window bounds it (protocol §6.1).
 #[derive(Debug)]
 pub(crate) struct WorkQueue {
-    to_thread: mpsc::Sender<Work>,
-    waiting: VecDeque<Work>,
+    to_thread: mpsc::Sender<ExecutionJob>,
+    waiting: VecDeque<ExecutionJob>,
 }
 
 impl WorkQueue {
-    pub(crate) const fn new(to_thread: mpsc::Sender<Work>) -> Self {
+    pub(crate) const fn new(to_thread: mpsc::Sender<ExecutionJob>) -> Self {
         Self { to_thread, waiting: VecDeque::new() }
     }
 
-    fn push(&mut self, work: Work) {
-        self.waiting.push_back(work);
+    fn push(&mut self, job: ExecutionJob) {
+        self.waiting.push_back(job);
     }
 
     /// Gives the thread as much as it has room for.
     fn flush(&mut self) {
-        while let Some(work) = self.waiting.pop_front() {
-            if let Err(error) = self.to_thread.try_send(work) {
+        while let Some(job) = self.waiting.pop_front() {
+            if let Err(error) = self.to_thread.try_send(job) {
                 self.waiting.push_front(error.into_inner());
                 return;
             }
@@ -136,7 +135,7 @@ impl<S: Store> Driver<S> {
 
     fn execute(&mut self, jobs: Vec<ExecutionJob>) {
         for job in jobs {
-            self.work.push(Work::Execute(Box::new(job)));
+            self.work.push(job);
         }
         self.work.flush();
     }
@@ -147,14 +146,9 @@ impl<S: Store> Driver<S> {
             match notice {
                 Notice::Intake(operation, intake) => self.hub.on_intake(&operation, intake),
                 Notice::Certified(certificate) => self.hub.on_certified(certificate),
-                Notice::Standing(Standing::Signing) => {
-                    let certified = self.replica.report().certified;
-                    self.work.push(Work::Repeat(certified));
-                }
                 _ => {}
             }
         }
-        self.work.flush();
     }
 
     fn report(&mut self, now: Now) {

@@ -26,15 +26,6 @@ use crate::metrics::Metrics;
 /// Snapshots asked for that wait for their sequence at once.
 const SNAPSHOTS: usize = 8;
 
-/// Work for the execution thread.
-#[derive(Debug)]
-pub(crate) enum Work {
-    /// A delivered sequence.
-    Execute(Box<ExecutionJob>),
-    /// The results above this sequence once more: the replica heard them before it could sign.
-    Repeat(Sequence),
-}
-
 /// Asks for the store as it is right after a sequence.
 #[derive(Debug)]
 pub(crate) struct SnapshotRequest<N> {
@@ -51,7 +42,7 @@ pub(crate) struct Executor<S: Store> {
     pub(crate) setup: ExecutionSetup,
     pub(crate) metrics: Arc<Metrics>,
     /// Bounded; what doesn't fit waits at the driver, bounded by the window (protocol §6.1).
-    pub(crate) work: mpsc::Receiver<Work>,
+    pub(crate) work: mpsc::Receiver<ExecutionJob>,
     pub(crate) executed: mpsc::Sender<Executed>,
     pub(crate) snapshots: mpsc::Receiver<SnapshotRequest<S::Snapshot>>,
 }
@@ -83,8 +74,7 @@ impl<S: Store> Executor<S> {
                 }
                 work = self.work.recv() => match work {
                     None => return Ok(()),
-                    Some(Work::Execute(job)) => self.execute(&mut memory, &job).await?,
-                    Some(Work::Repeat(above)) => self.repeat(above, memory.executed).await?,
+                    Some(job) => self.execute(&mut memory, &job).await?,
                 },
             }
         }
@@ -173,20 +163,6 @@ impl<S: Store> Executor<S> {
             let answer = if is_here { Ok((executed, self.ledger.store().snapshot()?)) } else { Err(executed) };
             // Whoever asked may have gone away.
             let _ = request.tell.send(answer);
-        }
-        Ok(())
-    }
-
-    async fn repeat(&self, above: Sequence, executed: Sequence) -> Result<(), NodeError> {
-        let waiting = machine::read::waiting(&StateOf(self.ledger.store()))?.operations;
-        let mut at = above.next();
-        while at <= executed {
-            let Some(sequenced) = self.ledger.sequenced(at)? else { break };
-            let again = Executed { execution: sequenced.execution, waiting };
-            if self.executed.send(again).await.is_err() {
-                break;
-            }
-            at = at.next();
         }
         Ok(())
     }

@@ -28,9 +28,10 @@ const HEADER_BYTES: usize = 16 + 32 + 32;
 /// Where the first slot starts: on a page of its own, so that the header is never rewritten.
 const FIRST_SLOT: u64 = 4_096;
 
-/// The most that one batch's protocol records may have: the view changes and votes of one turn are some
-/// hundred kilobytes at 256 validators. The file is sparse: it takes what was once written.
-pub const MAX_BATCH_BYTES: usize = 32 << 20;
+/// The most that one batch's protocol records may have: own bundles of one turn, eight of 4 MiB at the highest
+/// parameters, and the votes, view changes and proposals beside them. The file is sparse: it takes what was
+/// once written.
+pub const MAX_BATCH_BYTES: usize = 128 << 20;
 
 /// A protocol record: family, key, value.
 pub type Record = (Family, Vec<u8>, Vec<u8>);

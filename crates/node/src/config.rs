@@ -161,6 +161,12 @@ impl NodeConfig {
         fields::write(&self.to_raw())
     }
 
+    /// `docs/configuration.md`.
+    #[must_use]
+    pub fn to_markdown() -> String {
+        fields::to_markdown()
+    }
+
     fn to_raw(&self) -> RawConfig {
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();
         RawConfig {

@@ -84,7 +84,7 @@ impl<S: Store> Driver<S> {
     pub(crate) async fn run(mut self) -> Result<(), NodeError> {
         self.observer.on_start(&self.replica);
         loop {
-            let deadline = self.clock.instant(self.replica.deadline_ms());
+            let deadline = self.clock.instant(self.replica.deadline_ms().min(self.judge.deadline_ms()));
             let events = tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => break,

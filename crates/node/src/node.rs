@@ -15,7 +15,7 @@ use quorate_types::genesis::Genesis;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use self::build::{Base, Recovered};
+use self::build::Base;
 use self::gauges::AskResidence;
 pub use self::gauges::Residence;
 pub use self::setup::{ClientTls, Secrets};
@@ -183,12 +183,17 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let client_address = C::local_address(&listeners.clients).ok();
         let (mut base, recovered) = Base::new(environment, plan)?;
-        let Recovered { replica, guard_file, network } = recovered;
-        let (links, frames) = base.start_links(network, listeners.peers)?;
-        let engine = base.start_engine(replica, guard_file, frames, &links)?;
-        base.start_services(engine, &links, listeners.clients).await?;
+        let started = base.start(recovered, listeners).await;
         let Base { supervisor, stopping, .. } = base;
-        Ok(Self { supervisor, links, stopping, client_address })
+        match started {
+            Ok(links) => Ok(Self { supervisor, links, stopping, client_address }),
+            Err(error) => {
+                stopping.cancel();
+                // What failed first is what is told.
+                let _ = supervisor.run(|| {}).await;
+                Err(error)
+            }
+        }
     }
 
     /// Where clients reach it.

@@ -92,6 +92,24 @@ pub(super) fn write(config: &RawConfig) -> String {
     text
 }
 
+/// `docs/configuration.md`, made from the table and the defaults.
+pub(super) fn to_markdown() -> String {
+    let table =
+        Table::try_from(RawConfig::default()).expect("numbers, texts and tables of them can be written as TOML");
+    let mut text = String::from(
+        "# node.toml\n\nWhat one validator's operator decides; it may differ from other validators' and change at a restart. \
+         A field that is left out has its default. An unknown field is refused with the nearest known name. This file is \
+         made from the table in `crates/node/src/config/fields.rs`, and a test compares the two.\n\n\
+         | field | default | what it does, and why this default |\n|---|---|---|\n",
+    );
+    for Field { section, name, reason } in FIELDS {
+        let value =
+            table.get(*section).and_then(|content| content.get(*name)).map_or_else(String::new, Value::to_string);
+        write_line(&mut text, &format!("| `{section}.{name}` | `{}` | {reason} |", value.trim()));
+    }
+    text
+}
+
 fn write_field(text: &mut String, field: &Field, value: Option<&Value>) {
     for line in wrap(field.reason, 100) {
         write_line(text, &format!("# {line}"));

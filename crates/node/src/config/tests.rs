@@ -73,3 +73,11 @@ fn values_that_cannot_be_are_refused_with_their_field() {
     }
     assert!(matches!(parse("[clients]\nconnections = \"many\""), Err(ConfigError::Toml(_))));
 }
+
+#[test]
+fn the_documentation_is_made_from_the_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let made = NodeConfig::to_markdown();
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(written == made, "docs/configuration.md must read:\n{made}");
+}

@@ -96,3 +96,62 @@ impl Inbox {
 fn extend(events: &mut Vec<Event>, batch: Batch) {
     events.extend(batch.into_iter().map(|(from, message)| Event::Message { from, message }));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use quorate_crypto::{Digest, Scheme, SecretKey};
+    use quorate_types::ids::{BlockTime, ClusterId, Epoch, Sequence};
+    use quorate_types::operation::{Change, EntityId, OperationBuilder};
+    use quorate_types::parameters::Parameters;
+    use quorate_types::set::{ValidatorInfo, ValidatorSet};
+    use quorate_types::verified::Context;
+
+    use super::*;
+
+    fn verified(count: u64) -> Vec<Verified<Arc<Operation>>> {
+        let (key, cluster) = (SecretKey::from_seed([1; 32]), ClusterId(Digest::ZERO));
+        let info = ValidatorInfo {
+            name: "v0".to_owned(),
+            consensus_key: key.public(),
+            network_key: key.public(),
+            incarnation: [0; 32],
+            peer_address: "localhost:1".to_owned(),
+        };
+        let context = Context {
+            cluster,
+            scheme: Scheme::Ed25519,
+            epoch: Epoch(0),
+            set: Arc::new(ValidatorSet::new(vec![info]).unwrap()),
+            parameters: Arc::new(Parameters::default()),
+            start: (Sequence(0), cluster.0),
+        };
+        let one = OperationBuilder::new(cluster, key.public(), 0, BlockTime(1))
+            .mutate(EntityId::new("counter", "c"), Change::Add { by: 1 })
+            .sign(&key)
+            .unwrap();
+        let operation = Arc::new(one);
+        let operations = (0..count).map(|_| Arc::clone(&operation)).collect();
+        context.verify_operations(operations).into_iter().map(Result::unwrap).collect()
+    }
+
+    #[tokio::test]
+    async fn a_turn_takes_so_many_operations_and_leaves_the_rest_for_the_next() {
+        let (inputs, mut inbox) = inbox();
+        for operation in verified(OPERATIONS_PER_TURN as u64 + 10) {
+            inputs.operations.send(operation).await.unwrap();
+        }
+        // The one that woke the loop comes on top.
+        assert_eq!(inbox.next(None).await.len(), OPERATIONS_PER_TURN + 1);
+        assert_eq!(inbox.next(None).await.len(), 9);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_waits_for_the_deadline_and_gives_nothing_then() {
+        let (_inputs, mut inbox) = inbox();
+        let deadline = Instant::now() + Duration::from_millis(70);
+        assert!(inbox.next(Some(deadline)).await.is_empty());
+        assert_eq!(Instant::now(), deadline);
+    }
+}

@@ -78,6 +78,8 @@ pub(crate) struct Judge {
     behind: u64,
     fresh_at_ms: u64,
     published_ms: u64,
+    /// Whether something was judged that isn't published.
+    has_news: bool,
     published: watch::Sender<Arc<NodeStatus>>,
 }
 
@@ -111,6 +113,7 @@ impl Judge {
             behind: u64::from(context.parameters.window) / 2,
             fresh_at_ms: 0,
             published_ms: 0,
+            has_news: false,
             published,
         };
         (judge, receiver)
@@ -136,7 +139,8 @@ impl Judge {
         let (mode, reason) = self.mode(now_ms, &report);
         let before = Arc::clone(&self.published.borrow());
         let is_change = before.mode != mode || before.report.view != report.view || before.reason != reason;
-        if !is_change && now_ms < self.published_ms.saturating_add(PUBLISH_MS) {
+        self.has_news = !is_change && now_ms < self.published_ms.saturating_add(PUBLISH_MS);
+        if self.has_news {
             return None;
         }
         self.published_ms = now_ms;
@@ -153,6 +157,11 @@ impl Judge {
         });
         self.published.send_replace(Arc::clone(&status));
         (before.mode != mode).then_some(status)
+    }
+
+    /// When what was judged last must be published, by the monotonic clock.
+    pub(crate) fn deadline_ms(&self) -> u64 {
+        if self.has_news { self.published_ms.saturating_add(PUBLISH_MS) } else { u64::MAX }
     }
 
     /// A quorum, this validator included, had nothing newer at the time of its members' last reports.

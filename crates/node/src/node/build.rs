@@ -20,7 +20,7 @@ use tracing::info;
 
 use super::gauges::{AskResidence, Gauges};
 use super::setup::{Identity, recover_replica};
-use super::{Environment, OpenStore, Plan, Threads};
+use super::{Environment, Listeners, OpenStore, Plan, Threads};
 use crate::config::NodeConfig;
 use crate::driver::{Driver, Inputs, Judge, NodeStatus, Observer, WorkQueue, inbox};
 use crate::error::NodeError;
@@ -63,18 +63,18 @@ pub(super) struct Base<S: Store, C> {
 /// What one part alone is given.
 pub(super) struct Recovered {
     /// The replica that continues from the records.
-    pub(super) replica: Replica,
+    replica: Replica,
     /// The guard file, if it is to be written.
-    pub(super) guard_file: Option<GuardFile>,
+    guard_file: Option<GuardFile>,
     /// The key of the links.
-    pub(super) network: NetworkIdentity,
+    network: NetworkIdentity,
 }
 
 /// Frames from control streams, and from bulk streams.
-pub(super) type Frames = (mpsc::Receiver<Incoming>, mpsc::Receiver<Incoming>);
+type Frames = (mpsc::Receiver<Incoming>, mpsc::Receiver<Incoming>);
 
 /// What the services need of the engine.
-pub(super) struct Engine<S: Store> {
+struct Engine<S: Store> {
     inputs: Inputs,
     intake: OperationIntake,
     snapshots: mpsc::Sender<SnapshotRequest<S::Snapshot>>,
@@ -118,8 +118,21 @@ impl<S: Store, C: Connector> Base<S, C> {
         Ok((base, Recovered { replica, guard_file, network }))
     }
 
+    /// Starts all parts.
+    pub(super) async fn start(
+        &mut self,
+        recovered: Recovered,
+        listeners: Listeners<C>,
+    ) -> Result<Arc<PeerLinks>, NodeError> {
+        let Recovered { replica, guard_file, network } = recovered;
+        let (links, frames) = self.start_links(network, listeners.peers)?;
+        let engine = self.start_engine(replica, guard_file, frames, &links)?;
+        self.start_services(engine, &links, listeners.clients).await?;
+        Ok(links)
+    }
+
     /// Listens for and dials the other validators.
-    pub(super) fn start_links(
+    fn start_links(
         &mut self,
         network: NetworkIdentity,
         listener: C::Listener,
@@ -148,7 +161,7 @@ impl<S: Store, C: Connector> Base<S, C> {
     }
 
     /// Driver, execution, guard file, and what feeds them.
-    pub(super) fn start_engine(
+    fn start_engine(
         &mut self,
         replica: Replica,
         guard_file: Option<GuardFile>,
@@ -246,7 +259,7 @@ impl<S: Store, C: Connector> Base<S, C> {
     }
 
     /// Everything that clients and operators reach.
-    pub(super) async fn start_services(
+    async fn start_services(
         &mut self,
         engine: Engine<S>,
         links: &Arc<PeerLinks>,

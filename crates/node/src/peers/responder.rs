@@ -89,3 +89,23 @@ impl Responder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quorate_types::ids::Sequence;
+
+    use super::*;
+
+    #[test]
+    fn one_peers_questions_are_bounded_and_take_nothing_from_anothers() {
+        let (responders, mut workers) = Responders::new(2);
+        for sequence in 0..QUESTIONS as u64 + 10 {
+            responders.ask(ValidatorIndex(0), Request::Execution(Sequence(sequence)));
+        }
+        responders.ask(ValidatorIndex(1), Request::Execution(Sequence(1)));
+        responders.ask(ValidatorIndex(7), Request::Execution(Sequence(1)));
+        assert_eq!(workers[0].questions.len(), QUESTIONS);
+        assert_eq!(workers[0].questions.try_recv(), Ok(Request::Execution(Sequence(0))), "the first ones are kept");
+        assert_eq!(workers[1].questions.len(), 1);
+    }
+}

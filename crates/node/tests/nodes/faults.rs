@@ -96,3 +96,16 @@ async fn the_operator_stops_a_node_by_its_socket() {
     cluster.ended(0).await.unwrap();
     assert!(!socket.exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_cannot_start_leaves_nothing_running() {
+    let mut cluster = Cluster::start(1).await;
+    cluster.stop(0).await.unwrap();
+    let taken = tokio::net::UnixListener::bind(cluster.config(0).admin_socket).unwrap();
+    let error = cluster.start_one(0).await.unwrap_err();
+    assert!(error.to_string().contains("the admin socket can't listen on"), "{error}");
+    drop(taken);
+    cluster.start_one(0).await.expect("its other addresses are free again");
+    cluster.ordering(0).await;
+    cluster.stop_all().await;
+}

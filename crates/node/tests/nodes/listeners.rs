@@ -82,13 +82,17 @@ async fn the_page_of_metrics_shows_where_the_node_stands() {
     let cluster = Cluster::start_with(1, Parameters::default(), change).await;
     cluster.ordering(0).await;
     cluster.order(0, &cluster.make(1, "c")).await;
-    let mut stream = tokio::net::TcpStream::connect(PAGE.get().unwrap()).await.unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    let mut page = String::new();
-    stream.read_to_string(&mut page).await.unwrap();
-    for line in ["quorate_view 0", "quorate_executed_sequence 1", "quorate_signs 1", "quorate_receipt_ms_count 1"] {
-        assert!(page.lines().any(|found| found == line), "{line}: {page}");
-    }
+    let lines = ["quorate_view 0", "quorate_executed_sequence 1", "quorate_signs 1", "quorate_receipt_ms_count 1"];
+    let page = loop {
+        let mut stream = tokio::net::TcpStream::connect(PAGE.get().unwrap()).await.unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).await.unwrap();
+        // The gauges follow within some milliseconds.
+        if lines.iter().all(|line| page.lines().any(|found| found == *line)) {
+            break page;
+        }
+    };
     assert!(page.contains("quorate_mode{mode=\"ordering\"} 1") && page.contains("quorate_resident_bytes "));
     cluster.stop_all().await;
 }

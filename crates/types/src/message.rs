@@ -382,23 +382,21 @@ impl Canonical for Request {
 impl Canonical for Message {
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(LAYOUT_VERSION);
-        let (kind, body): (u8, &dyn Fn(&mut Vec<u8>)) = match self {
-            Self::PrePrepare(inner) => (1, &|out| inner.encode(out)),
-            Self::Vote(inner) => (2, &|out| inner.encode(out)),
-            Self::Complaint(inner) => (3, &|out| inner.encode(out)),
-            Self::ViewChange(inner) => (4, &|out| inner.encode(out)),
-            Self::NewView(inner) => (5, &|out| inner.encode(out)),
-            Self::ExecutionVote(inner) => (6, &|out| inner.encode(out)),
-            Self::Bundle(inner) => (7, &|out| inner.encode(out)),
-            Self::Status(inner) => (8, &|out| inner.encode(out)),
-            Self::Certificate(inner) => (9, &|out| inner.encode(out)),
-            Self::ExecutionCertificate(inner) => (10, &|out| inner.encode(out)),
-            Self::Proposal(inner) => (11, &|out| inner.encode(out)),
-            Self::Segment(inner) => (12, &|out| inner.encode(out)),
-            Self::Request(inner) => (13, &|out| inner.encode(out)),
-        };
-        out.push(kind);
-        body(out);
+        match self {
+            Self::PrePrepare(inner) => encode_kind(1, inner, out),
+            Self::Vote(inner) => encode_kind(2, inner, out),
+            Self::Complaint(inner) => encode_kind(3, inner, out),
+            Self::ViewChange(inner) => encode_kind(4, inner.as_ref(), out),
+            Self::NewView(inner) => encode_kind(5, inner.as_ref(), out),
+            Self::ExecutionVote(inner) => encode_kind(6, inner, out),
+            Self::Bundle(inner) => encode_kind(7, inner.as_ref(), out),
+            Self::Status(inner) => encode_kind(8, inner.as_ref(), out),
+            Self::Certificate(inner) => encode_kind(9, inner, out),
+            Self::ExecutionCertificate(inner) => encode_kind(10, inner, out),
+            Self::Proposal(inner) => encode_kind(11, inner, out),
+            Self::Segment(inner) => encode_kind(12, inner.as_ref(), out),
+            Self::Request(inner) => encode_kind(13, inner, out),
+        }
     }
 
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -423,4 +421,9 @@ impl Canonical for Message {
             value => Err(DecodeError::Unknown { what: "message kind", value }),
         }
     }
+}
+
+fn encode_kind<T: Canonical>(kind: u8, body: &T, out: &mut Vec<u8>) {
+    out.push(kind);
+    body.encode(out);
 }

@@ -6,6 +6,7 @@
 
 mod binary;
 mod clients;
+mod commands;
 mod crash;
 mod deploy;
 mod hostile;

@@ -27,7 +27,10 @@ impl Core {
         let alone = cfg!(mutant = "views-climbed-alone") && self.complaints.holds(Cause::NewViewMissing);
         if counting.len() >= self.config.quorum.blocking() || alone {
             let target = self.reached_by_blocking().max(self.reign.view.next());
-            self.leave(now, target, &counting, out);
+            // At the end of the numbers there is no view to go to.
+            if target > self.reign.view {
+                self.leave(now, target, &counting, out);
+            }
         }
     }
 

@@ -6,11 +6,18 @@
 mod support;
 
 mod anchor;
+mod bounds;
 mod committing;
 mod delivering;
+mod far_views;
+mod leaving;
+mod new_view;
 mod payload;
 mod preparing;
 mod proposing;
 mod restart;
 mod status;
+mod timers;
 mod votes;
+mod waiting;
+mod window;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use quorate_consensus::{Config, Core, Effect, Input, Link, Now, Own, Recovered};
 use quorate_crypto::{Digest, Signature, sha256};
 use quorate_types::ids::{BlockTime, BundleNumber, Epoch, Sequence, ValidatorIndex, View};
-use quorate_types::message::{HeldOfYours, Message, Request, Status, VoteMessage, Voters};
+use quorate_types::message::{HeldOfYours, Message, Request, Status, Voters};
 use quorate_types::parameters::Parameters;
 use quorate_types::proposal::{LaneTip, Payload, PrePrepare, Proposal};
 use quorate_types::quorum::Quorum;
@@ -317,6 +317,12 @@ impl Bench {
         self.step(Input::Proposal(proposal.clone()))
     }
 
+    /// As above, if it was asked for.
+    pub(crate) fn answer_if_asked(&mut self, effects: &[Effect], proposal: &Proposal) -> Vec<Effect> {
+        let asked = asked_in(effects).contains(&Request::Proposal(proposal.digest()));
+        if asked { self.step(Input::Proposal(proposal.clone())) } else { Vec::new() }
+    }
+
     /// Brings `proposals` to the tip: pre-prepared in `view`, committed by others.
     pub(crate) fn deliver(&mut self, view: u64, proposals: &[Proposal]) -> Vec<Effect> {
         let mut effects = Vec::new();
@@ -348,6 +354,11 @@ impl Bench {
     pub(crate) fn restart_and_sign(&mut self) -> Vec<Effect> {
         self.restart();
         self.step(Input::MaySign)
+    }
+
+    /// The record of the newest own view change is gone.
+    pub(crate) fn forget_own_view_change(&mut self) {
+        self.disk.recovered.view_change = None;
     }
 
     /// The stable checkpoint moves, as after execution and its certificate.
@@ -475,22 +486,6 @@ pub(crate) fn broadcast_in(effects: &[Effect]) -> Vec<Message> {
         _ => None,
     };
     effects.iter().filter_map(message).collect()
-}
-
-/// An input as a peer's message would give it; `None` for what isn't the core's.
-pub(crate) fn input_of(from: u16, message: Message) -> Option<Input> {
-    Some(match message {
-        Message::PrePrepare(pre_prepare) => Input::PrePrepare(pre_prepare),
-        Message::Vote(VoteMessage { vote, primary }) => Input::Vote(vote, primary),
-        Message::Complaint(complaint) => Input::Complaint(complaint),
-        Message::ViewChange(change) => Input::ViewChange(change),
-        Message::NewView(new_view) => Input::NewView(new_view),
-        Message::Certificate(certificate) => Input::Certificate(certificate),
-        Message::Proposal(proposal) => Input::Proposal(proposal),
-        Message::Segment(segment) => Input::Segment(segment),
-        Message::Status(status) => Input::Status(index(from), status),
-        _ => return None,
-    })
 }
 
 /// What `of` makes of those effects that it knows, in order.

@@ -21,12 +21,10 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// How many views; 5 unless said, 3 with `--quick` and `--variants`.
+    /// How many views; unless said, views are explored until none adds anything, so that what holds
+    /// holds for any number of them (but 5 with `--byzantine`, 3 with `--variants`).
     #[arg(long)]
     views: Option<u8>,
-    /// Go on until no view adds anything: what holds then holds for any number of views.
-    #[arg(long, conflicts_with_all = ["views", "variants", "byzantine"])]
-    any_views: bool,
     /// How many sequences; 3 unless said, 2 with `--quick` and `--variants`.
     #[arg(long)]
     sequences: Option<u8>,
@@ -52,8 +50,8 @@ struct Arguments {
     /// Stop after so many seconds.
     #[arg(long)]
     limit_seconds: Option<u64>,
-    /// A bound of 3 views and 2 sequences, which takes a second.
-    #[arg(long, conflicts_with_all = ["views", "sequences"])]
+    /// Two sequences only, which takes a second.
+    #[arg(long, conflicts_with = "sequences")]
     quick: bool,
 }
 
@@ -68,10 +66,15 @@ struct Watcher {
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let (views, sequences) = if arguments.quick || arguments.variants { (3, 2) } else { (5, 3) };
+    let views = match (arguments.variants, arguments.byzantine) {
+        (true, _) => Some(3),
+        (false, Some(_)) => Some(5),
+        (false, None) => None,
+    };
+    let sequences = if arguments.quick || arguments.variants { 2 } else { 3 };
     let config = Config {
         bound: Bound {
-            views: if arguments.any_views { None } else { Some(arguments.views.unwrap_or(views)) },
+            views: arguments.views.or(views),
             sequences: arguments.sequences.unwrap_or(sequences),
             values: arguments.values,
         },

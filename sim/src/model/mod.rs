@@ -51,15 +51,22 @@
 //!    the same `NewView` can raise it to anything that exists. So everybody sends its least claim for
 //!    every view; sending binds nobody to anything else once lower views are finished.
 //! 4. *Everybody enters.* Accepting an anchor and not voting is the same as not accepting.
-//! 5. *Votes that only add.* A prepare vote takes nothing away from later views, nor does a commit vote
-//!    not above one's highest: so a view need not end before those are cast (`search`). A commit
-//!    vote below another on the same chain takes nothing away from anybody in its own view either, so it
-//!    is cast at once. Of two ways to end a view, one with fewer certificates and nobody bound by less
-//!    is dropped.
-//! 6. *Names.* Values are interchangeable, and validators that are not to be primaries are: pasts that
-//!    differ in names only are one.
+//! 5. *Votes that only add* (`search`). A prepare vote takes nothing away from later views, nor does a
+//!    commit vote not above one's highest: so a view need not end before those are cast. A commit vote
+//!    below another on the same chain takes nothing away from anybody in its own view either, so it is
+//!    cast at once.
+//! 6. *The better end* (`outcome`). Of two ways to end a view, one with fewer certificates and nobody
+//!    bound by less is dropped: whatever can follow it can follow the other.
 //! 7. *Grounds.* What can happen inside a view depends on what is committed and on the accepted anchors
 //!    alone, so it is explored once for each such ground.
+//! 8. *Names.* Values are interchangeable, and validators that are not to be primaries are: pasts that
+//!    differ in names only are one.
+//! 9. *What can't matter any more* is dropped from a past (`Past::canonical`): of two certificates for one
+//!    proposal the lower, and what is outranked in every `NewView` by what correct senders hold. The core
+//!    is asked first whether it ranks claims so. Then only the order of the views mentioned counts, not
+//!    their numbers: where no primary is trusted, a past met before isn't explored again in a higher view.
+//!    As there are finitely many, at some view nothing new is left behind. What holds up to there holds
+//!    for any number of views.
 //!
 //! Everything found is real: a counterexample is played through `plain`, where each action must be
 //! allowed, and shortened there.
@@ -77,8 +84,8 @@
 //! Progress; other sizes than four (quorum arithmetic for all sizes is tested in `types`); epochs,
 //! checkpoints, lanes, execution; crashes, except that whatever a correct validator sent it remembers,
 //! which is what records before messages are for. Whether the code follows these rules is shown in
-//! the world, not here. The bound: a flaw that needs more views, sequences or values than were explored
-//! is not found.
+//! the world, not here. The bound: a flaw that needs more sequences or values than were explored (or more
+//! views, where those are bounded) is not found.
 //!
 //! # What wrong variants taught
 //!
@@ -88,8 +95,8 @@
 //! * `vote-below-anchor` breaks agreement: protocol §3.2 (c) is safe only together with §5.3, "nothing
 //!   below the anchor is voted on again".
 //! * `commit-off-chain` makes a correct validator's votes contradict each other, so that it could be
-//!   blamed; it leads to no fork within 4 views and 2 sequences, as prepare votes alone keep all
-//!   certificates of a view on one chain.
+//!   blamed; it leads to no fork within 3 sequences in any number of views, as prepare votes alone keep
+//!   all certificates of a view on one chain.
 //! * Timers that climb views alone, and `k` reset by any commit, cost progress, not safety: they aren't
 //!   visible here at any bound.
 

@@ -44,3 +44,22 @@ async fn all_validators_are_killed_at_once_under_load_and_go_on_with_everything_
     same_state(&cluster, &ALL).await?;
     Ok(())
 }
+
+/// n = 3f + 1 with f = 2 (protocol §1).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seven_validators_bear_the_loss_of_two_primary_included() -> anyhow::Result<()> {
+    let mut cluster = plan().validators(7).start().await?;
+    let workload = Workload::start(&cluster, "seven", 3)?;
+    workload.progress(10, LONG).await?;
+    let primary = cluster.primary(0).await?;
+    let victims = [primary, (primary + 1) % 7];
+    victims.into_iter().try_for_each(|victim| cluster.kill(victim))?;
+    workload.progress(30, LONG).await?;
+    cluster.start_all()?;
+    cluster.ready().await?;
+    let acknowledged = workload.stop().await?;
+    let all: Vec<usize> = (0..7).collect();
+    nothing_is_lost(&cluster, "seven", &acknowledged, &all).await?;
+    same_state(&cluster, &all).await?;
+    Ok(())
+}

@@ -168,7 +168,10 @@ impl Author {
             let each = (size_bytes + filled - found) / self.mutations;
             self.filling = random_text(each)?;
         }
-        Ok(())
+        let operation = self.operation()?;
+        self.signer.settle(&operation);
+        let genesis = self.client.genesis();
+        operation.admit(&genesis.content.parameters, &genesis.cluster).context("the cluster takes no such operation")
     }
 
     /// The next operation: puts documents of its own.
@@ -244,7 +247,10 @@ impl Author {
         };
         if now >= window.from && now < window.to {
             self.measured.latencies_us.push(u64::try_from((now - began).as_micros()).unwrap_or(u64::MAX));
-            self.measured.rejected += u64::from(!receipt.receipt().is_applied());
+            if !receipt.receipt().is_applied() {
+                self.measured.rejected += 1;
+                self.measured.first_failure.get_or_insert_with(|| crate::receipt::outcome(receipt.receipt()));
+            }
         }
     }
 }

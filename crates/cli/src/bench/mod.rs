@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::Args;
 use quorate_client::Client;
+use quorate_types::kind::EntityType;
 
 use self::load::{LoadPlan, Pace};
 use self::report::{Phase, Report};
@@ -133,6 +134,12 @@ impl BenchArgs {
             }
             None => self.cluster.client()?,
         };
+        let kind = client.genesis().kinds().kind(&self.kind).map(|kind| kind.entity_type);
+        ensure!(
+            kind == Some(EntityType::Document),
+            "the cluster has no kind {:?} of documents; --kind names another",
+            self.kind
+        );
         let validators = client.genesis().content.validators.len() as u64;
         let limit = tokio::task::spawn_blocking({
             let clients = self.clients;
@@ -151,7 +158,12 @@ impl BenchArgs {
         if self.rate.is_none() && half > 0 {
             report.phases.push(self.phase(&client, Pace::Open { rate: half }, &processes).await?);
         }
-        self.print(&report)
+        self.print(&report)?;
+        ensure!(
+            report.phases.iter().all(Phase::is_good),
+            "not all operations were applied, so the figures mean little"
+        );
+        Ok(())
     }
 
     async fn phase(&self, client: &Client, pace: Pace, processes: &[(String, u32)]) -> anyhow::Result<Phase> {

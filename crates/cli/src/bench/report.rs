@@ -88,6 +88,11 @@ fn snapshot(processes: &[(String, u32)]) -> anyhow::Result<Snapshot> {
 }
 
 impl Phase {
+    /// Whether every operation was applied.
+    pub(super) const fn is_good(&self) -> bool {
+        self.rejected + self.failed == 0
+    }
+
     /// Operations per second with a verified receipt.
     pub(super) fn throughput(&self) -> u64 {
         self.measured.count() as u64 / self.plan.duration.as_secs().max(1)
@@ -108,7 +113,7 @@ impl Phase {
             throughput * 100 / limit.operations_per_second().max(1),
         ));
         if self.rejected + self.failed > 0 {
-            let why = self.first_failure.as_deref().unwrap_or("see the receipts");
+            let why = self.first_failure.as_deref().unwrap_or_default();
             let line = format!("  {} rejected, {} without a receipt: {why}", self.rejected, self.failed);
             text.push_str(&format!("{}\n", paint::bad(&line)));
         }

@@ -183,6 +183,9 @@ impl<'a, S: NonceStore> Bulk<'a, S> {
             };
             let Some((line, draft)) = drafts.pop_front() else { break };
             let operation = self.signer.sign(draft.build(builder)).with_context(|| format!("line {line}"))?;
+            let genesis = self.client.genesis();
+            let admitted = operation.admit(&genesis.content.parameters, &genesis.cluster);
+            admitted.with_context(|| format!("line {line} is beyond the cluster's limits"))?;
             signed.push((line, Arc::new(operation)));
         }
         if let Some(journal) = self.journal.as_deref_mut()

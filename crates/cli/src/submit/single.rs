@@ -190,6 +190,8 @@ impl SingleArgs {
         let mut signer = author.signer(&client).await?;
         let builder = signer.draft(author.lifetime_ms())?;
         let operation = signer.sign(draft.build(builder))?;
+        let genesis = client.genesis();
+        operation.admit(&genesis.content.parameters, &genesis.cluster).context("beyond the cluster's limits")?;
         let submitted = client.submit_with_proof(&operation).await;
         let (verified, proof) = submitted.with_context(|| {
             format!("operation {} has no receipt; `quorate receipt get {0} --wait` asks for it", operation.id())

@@ -147,10 +147,29 @@ impl Core {
             Input::Demand(demand) => self.fairness.on_demand(&demand, self.reign.commits, now.monotonic_ms),
             Input::Executed(sequence) => self.executed = self.executed.max(sequence),
             Input::Stable(sequence) => self.on_stable(sequence),
-            Input::MaySign => self.may_sign = true,
+            Input::MaySign => {
+                self.may_sign = true;
+                self.count_again(out);
+            }
             Input::Tick => self.on_tick(now, out),
         }
         self.advance(now, out);
+    }
+
+    /// Votes that a restart brought back may make a certificate that went down unrecorded: nobody sends them
+    /// again to one who holds them, so they are counted here (protocol §7.1).
+    fn count_again(&mut self, out: &mut Vec<Effect>) {
+        let of = |vote: &Signed<Vote>| {
+            let Vote { view, sequence, phase, digest, .. } = vote.statement;
+            ((view, sequence, phase), digest)
+        };
+        let slots: BTreeSet<_> = self.votes.of_views(View::ZERO, View(u64::MAX)).map(of).collect();
+        let quorum = self.config.quorum.quorum();
+        for (slot, digest) in slots {
+            if let Some(certificate) = self.votes.certificate(self.config.epoch, slot, digest, quorum) {
+                self.on_certificate(certificate, out);
+            }
+        }
     }
 
     /// Tries every rule that new knowledge may have enabled, in the order of their dependence.

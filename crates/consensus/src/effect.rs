@@ -147,7 +147,7 @@ pub enum CoreNotice {
     InvalidCommitted(Link),
 }
 
-/// Why a validator complains (protocol §4).
+/// Why a validator complains (protocol §4.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     /// Something waits and nothing commits.

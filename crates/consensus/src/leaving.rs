@@ -1,4 +1,4 @@
-//! View changes: leaving together, the new view, its anchor (protocol §5).
+//! View changes: leaving together, the new view, its anchor (protocol §§5.1–5.5).
 
 use std::collections::BTreeSet;
 

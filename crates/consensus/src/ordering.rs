@@ -1,4 +1,4 @@
-//! The normal case: accept, prepare, commit, deliver (protocol §3).
+//! The normal case: accept, prepare, commit, deliver (protocol §§3.2–3.4, 3.6).
 
 use quorate_crypto::Digest;
 use quorate_types::ids::{Sequence, View};

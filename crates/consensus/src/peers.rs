@@ -1,4 +1,4 @@
-//! What the other validators last reported of themselves (protocol §9). Hints, never facts: nothing here
+//! What the other validators last reported of themselves (protocol §9.1). Hints, never facts: nothing here
 //! decides safety.
 
 use quorate_types::ids::{Sequence, ValidatorIndex};

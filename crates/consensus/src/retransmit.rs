@@ -1,5 +1,5 @@
 //! Staying in touch: what this core reports of itself, and what it answers to others' reports
-//! (protocol §9). Nothing relies on a single delivery.
+//! (protocol §§9.1–9.3). Nothing relies on a single delivery.
 
 use quorate_types::ids::{Sequence, ValidatorIndex};
 use quorate_types::message::{HeldOfYours, Message, Request, SlotStatus, Status, Voters};
@@ -70,7 +70,7 @@ impl Core {
         self.view_changes.values().filter(wants).map(|change| change.signed.signer())
     }
 
-    /// protocol §9: answer a report with what its sender lacks, within a budget; take from it what this
+    /// protocol §9.2: answer a report with what its sender lacks, within a budget; take from it what this
     /// validator lacks itself.
     pub(crate) fn on_status(&mut self, now: Now, from: ValidatorIndex, status: Status, out: &mut Vec<Effect>) {
         if from == self.config.me || status.epoch != self.config.epoch {
@@ -96,7 +96,7 @@ impl Core {
             Some(complaint) if complaint.signer() == from => {
                 self.complaints.insert(complaint);
             }
-            // It lasts only while its sender renews it (protocol §4).
+            // It lasts only while its sender renews it (protocol §4.7).
             None if status.view <= self.reign.view => self.complaints.withdraw(from, self.reign.view),
             _ => {}
         }
@@ -157,7 +157,8 @@ impl Core {
             let has = |validator| theirs.is_some_and(|slot| slot.digest == digest && slot.voters.contains(validator));
             for vote in self.votes.in_slot((view, sequence, phase)) {
                 let Vote { validator, digest: voted, .. } = vote.statement;
-                // A vote for another digest than the peer counts goes out too, so that conflicting votes meet.
+                // protocol §9.3: one for another digest than the peer counts goes out too, so that conflicting
+                // votes meet.
                 if validator == from || (voted == digest && has(validator)) {
                     continue;
                 }

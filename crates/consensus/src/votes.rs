@@ -1,4 +1,4 @@
-//! Who voted for what: one vote per validator and (view, sequence, phase), the first seen (protocol §3).
+//! Who voted for what: one vote per validator and (view, sequence, phase), the first seen (protocol §3.8).
 //!
 //! A second, different one is a contradiction, never a replacement. Votes are kept per sender and bounded
 //! per sender, so that one peer can't push out another's; of the views ahead only a sender's newest is
@@ -95,7 +95,7 @@ impl Votes {
         let (view, sequence, phase) = slot;
         let signatures: Vec<_> =
             self.voters(slot, digest).take(quorum).map(|vote| (vote.statement.validator, vote.signature)).collect();
-        (signatures.len() >= quorum).then(|| Certificate {
+        (signatures.len() >= quorum).then_some(Certificate {
             phase,
             epoch,
             claim: Claim { view, sequence, digest },
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(votes.voters(SLOT, sha256(&[&[8]])).count(), 0);
     }
 
-    /// protocol §2: matching votes of distinct validators, one view.
+    /// protocol §2.4: matching votes of distinct validators, one view.
     #[test]
     fn a_certificate_counts_matching_votes_of_one_view_only() {
         let mut votes = Votes::new(4, 10);

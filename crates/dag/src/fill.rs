@@ -76,7 +76,7 @@ impl Lanes {
     }
 
     /// The lanes that wait above the tips of the proposal `chain_tip`, ascending: those whose chain is
-    /// held from the tip that the chain names to a higher number (protocol §4). `None` if the proposal
+    /// held from the tip that the chain names to a higher number (protocol §4.1). `None` if the proposal
     /// isn't known to be valid.
     #[must_use]
     pub fn waiting(&self, chain_tip: Digest) -> Option<Vec<Waiting>> {

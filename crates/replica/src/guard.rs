@@ -2,7 +2,7 @@
 //!
 //! It gives a signature and its record as one value, so that nothing signed exists without the record that
 //! must be durable before it leaves (protocol §7.1). Beside that it keeps its own small account of what the
-//! key has signed in this epoch, apart from the core's, and refuses what would break a rule of protocol §10:
+//! key has signed in this epoch, apart from the core's, and refuses what would break protocol §10.4:
 //! a bug in the core then shows as a refusal, not as a contradiction in the world.
 
 use std::collections::BTreeMap;
@@ -189,7 +189,7 @@ impl SigningGuard {
         Ok(Guarded { record: slot.record(&message), signed: message })
     }
 
-    /// protocol §10: one new view per view.
+    /// protocol §10.4: one new view per view.
     pub(crate) fn new_view(&mut self, statement: NewView) -> Result<Guarded<Signed<NewView>>, GuardRefusal> {
         if let Some(signed) = self.new_view.filter(|signed| *signed >= statement.view) {
             return Err(GuardRefusal::SecondNewView { signed });
@@ -210,7 +210,7 @@ impl SigningGuard {
         Ok(Guarded { record: records::own_complaint(signed.statement.epoch).record(&signed), signed })
     }
 
-    /// protocol §10: one bundle per number of the own lane; numbers without gaps.
+    /// protocol §10.4: one bundle per number of the own lane; numbers without gaps.
     pub(crate) fn bundle(&mut self, header: BundleHeader) -> Result<Signed<BundleHeader>, GuardRefusal> {
         if header.number != self.bundle.next() {
             return Err(GuardRefusal::BundleNumber { signed: self.bundle, asked: header.number });
@@ -219,7 +219,7 @@ impl SigningGuard {
         Ok(self.sign(header))
     }
 
-    /// protocol §10: one result per sequence.
+    /// protocol §10.4: one result per sequence.
     pub(crate) fn execution(&mut self, vote: ExecutionVote) -> Result<Guarded<Signed<ExecutionVote>>, GuardRefusal> {
         let sequence = vote.execution.sequence;
         if sequence <= self.stable {

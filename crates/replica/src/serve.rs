@@ -1,4 +1,4 @@
-//! Answers to what other validators ask for, read from the records (protocol §9).
+//! Answers to what other validators ask for, read from the records (protocol §9.4).
 //!
 //! An answer holds at least one item if there is any, and then as many as fit into the caller's budget;
 //! the asker goes on from there. Bundles come from the tip downwards, each named by the one before, so

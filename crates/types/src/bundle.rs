@@ -1,4 +1,5 @@
-//! Bundles: a validator's signed batches of operations, chained into its lane (architecture §5).
+//! Bundles: a validator's signed batches of operations, chained into its lane (protocol §2.8,
+//! architecture §5).
 //!
 //! Digest and signature are over the header alone, which binds the operations by a Merkle root, so
 //! that evidence about one operation needs the header and one leaf.

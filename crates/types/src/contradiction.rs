@@ -1,4 +1,4 @@
-//! Two signed messages of one validator that a correct one never both signs (protocol §10).
+//! Two signed messages of one validator that a correct one never both signs (protocol §3.8, §10.4).
 //!
 //! Kept as both messages, logged and counted. Making transferable evidence of them is the business of
 //! `quorate-accountability`.

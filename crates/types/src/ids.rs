@@ -72,11 +72,11 @@ counter!(
     Epoch(u64), u64
 );
 counter!(
-    /// A view: the reign of one primary within an epoch (protocol §3). Starts at 0 in every epoch.
+    /// A view: the reign of one primary within an epoch (protocol §3.7). Starts at 0 in every epoch.
     View(u64), u64
 );
 counter!(
-    /// A place in the total order. Genesis is sequence 0 (protocol §1); it goes on over epochs.
+    /// A place in the total order. Genesis is sequence 0 (protocol §1.6); it goes on over epochs.
     Sequence(u64), u64
 );
 counter!(
@@ -101,7 +101,7 @@ impl ValidatorIndex {
     }
 }
 
-/// The identity of a cluster: the SHA-256 of its genesis file's bytes (protocol §1).
+/// The identity of a cluster: the SHA-256 of its genesis file's bytes (protocol §1.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClusterId(pub Digest);

@@ -3,7 +3,7 @@
 //!
 //! * [`ids`], [`set`], [`quorum`], [`parameters`], [`genesis`], [`kind`]: who takes part, under which rules.
 //! * [`operation`], [`value`], [`receipt`]: what clients sign and what they are told (data-model §§1–4).
-//! * [`proposal`], [`vote`], [`view_change`], [`bundle`], [`execution`]: what validators sign (protocol §2).
+//! * [`proposal`], [`vote`], [`view_change`], [`bundle`], [`execution`]: what validators sign (protocol §§2.1–2.11).
 //! * [`message`]: the frames between validators; [`codec`]: the one encoding of everything signed or stored.
 //! * [`rules`]: the context-free rules; [`verified`]: the door that checks them and every signature.
 //! * [`contradiction`]: two statements that a correct validator never both signs.

@@ -2,7 +2,7 @@
 //!
 //! A frame is one version byte, one kind byte and the kind's canonical bytes. Statements inside speak
 //! for themselves by their signatures; `Status`, requests and answers carry none: the session that
-//! brought them says whose they are (protocol §1).
+//! brought them says whose they are (protocol §1.5).
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::vote::{Certificate, Phase, Vote};
 pub struct Voters([u64; MAX_VALIDATORS / 64]);
 
 /// A vote; a backup's prepare travels with the primary's vote that it answers, so that an equivocating
-/// primary is caught at the first exchange of votes (protocol §2).
+/// primary is caught at the first exchange of votes (protocol §2.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VoteMessage {
     /// The sender's vote.
@@ -62,7 +62,7 @@ pub struct HeldOfYours {
     pub execution: Option<Signed<ExecutionVote>>,
 }
 
-/// The small regular report by which validators find out what each other lacks (protocol §9).
+/// The small regular report by which validators find out what each other lacks (protocol §2.9, §9.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// The sender's epoch.
@@ -96,7 +96,7 @@ pub struct Status {
 }
 
 /// A stretch of the chain, ascending, whose last proposal is committed by `certificate`: a full proof of
-/// the log between a known digest and there (protocol §2).
+/// the log between a known digest and there (protocol §2.11).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Proposals, each the parent of the next.

@@ -1,4 +1,4 @@
-//! Proposals: the links of the hash chain that is the total order (protocol §2).
+//! Proposals: the links of the hash chain that is the total order (protocol §2.1, §2.11).
 //!
 //! A proposal carries no view, so it keeps its digest when a later view takes it up. Its payload names
 //! lane tips, never operations.
@@ -45,7 +45,7 @@ pub struct Proposal {
     pub payload: Payload,
 }
 
-/// The primary's message that puts a proposal to the vote in a view: the vote is the signature.
+/// The primary's message that puts a proposal to the vote in a view: the vote is the signature (protocol §2.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrePrepare {
     /// What is proposed.

@@ -1,4 +1,4 @@
-//! Quorum arithmetic (protocol §1), in one place and by name.
+//! Quorum arithmetic (protocol §§1.1–1.3), in one place and by name.
 //!
 //! For every `n ≥ 1`: two quorums share a correct validator, and a quorum exists when all faulty
 //! validators are silent. The model checker and the core call these same functions.
@@ -57,7 +57,7 @@ impl Quorum {
 mod tests {
     use super::*;
 
-    /// The figures that protocol §1 names.
+    /// protocol §1.2: the figures that it names.
     #[test]
     fn quorums_are_those_of_the_specification() {
         for (n, q) in [(1, 1), (2, 2), (3, 2), (4, 3), (5, 4), (6, 4), (7, 5), (10, 7), (100, 67)] {

@@ -46,7 +46,7 @@ pub enum RuleFault {
     /// A certificate is of the wrong phase.
     #[error("a certificate of the other phase")]
     OtherPhase,
-    /// A claim's view isn't below the view that it wants to enter (protocol §2).
+    /// A claim's view isn't below the view that it wants to enter (protocol §2.6).
     #[error("a claim of view {claimed} for new view {new_view}")]
     ClaimNotBelow {
         /// The claim's view.

@@ -68,7 +68,7 @@ impl ValidatorSet {
         self.iter().find(|(_, info)| info.network_key == *key).map(|(index, _)| index)
     }
 
-    /// `primary(epoch, view) = roster[(epoch + view) mod |roster|]` (protocol §3). The roster is the
+    /// `primary(epoch, view) = roster[(epoch + view) mod |roster|]` (protocol §3.7). The roster is the
     /// whole set as long as nothing excludes a validator from it.
     #[must_use]
     pub fn primary(&self, epoch: Epoch, view: View) -> ValidatorIndex {
@@ -81,7 +81,7 @@ pub fn indices(size: usize) -> impl Iterator<Item = ValidatorIndex> {
     (0..u16::try_from(size).unwrap_or(u16::MAX)).map(ValidatorIndex)
 }
 
-/// The primary of `view` in a roster of `size` validators (protocol §3).
+/// The primary of `view` in a roster of `size` validators (protocol §3.7).
 #[must_use]
 pub fn primary(size: usize, epoch: Epoch, view: View) -> ValidatorIndex {
     let size = size.max(1) as u128;

@@ -1,4 +1,4 @@
-//! What a validator signs: a statement, under a tag of its own, bound to the cluster (protocol §1).
+//! What a validator signs: a statement, under a tag of its own, bound to the cluster (protocol §1.5, §1.6).
 //!
 //! The signed bytes are `tag ‖ cluster id ‖ version ‖ canonical bytes`; every statement carries its
 //! epoch and its signer inside. So nothing can be replayed in another role, cluster or epoch, and who

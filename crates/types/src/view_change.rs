@@ -1,4 +1,4 @@
-//! The messages that move the cluster from one view to the next (protocol §§4, 5).
+//! The messages that move the cluster from one view to the next (protocol §§2.5–2.7).
 
 use crate::codec::{Canonical, DecodeError, Reader, encode_list};
 use crate::ids::{BlockTime, Epoch, ValidatorIndex, View};
@@ -6,7 +6,7 @@ use crate::limits::MAX_VALIDATORS;
 use crate::signed::{Signed, Statement};
 use crate::vote::{Certificate, Claim};
 
-/// "This view makes no progress for me" (protocol §4). It mutes nobody: its sender keeps voting.
+/// "This view makes no progress for me" (protocol §2.5, §4.6). It mutes nobody: its sender keeps voting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Complaint {
     /// The epoch.

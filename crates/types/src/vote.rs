@@ -1,4 +1,4 @@
-//! Votes and the certificates that they make (protocol §2).
+//! Votes and the certificates that they make (protocol §2.3, §2.4).
 //!
 //! A certificate is a set by signer index: it holds each signer once, in ascending order, and says
 //! nothing until [`crate::rules::admit_certificate`] has counted it.

@@ -124,7 +124,7 @@ fn numbers_at_the_end_of_their_range_do_no_harm() {
     assert_eq!(lanes.tips(), []);
 }
 
-/// protocol §9: what a status shows lacking is asked for, or sent.
+/// protocol §9.2: what a status shows lacking is asked for, or sent.
 #[test]
 fn lanes_compare_with_a_peers_tips() {
     let (mut lanes, mut owner) = (lanes(4), Owner::new(1));

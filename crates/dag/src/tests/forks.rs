@@ -46,7 +46,7 @@ fn the_fork_that_a_proposal_names_is_kept_and_wins_when_delivered() {
     assert!(matches!(lanes.admit(Arc::clone(&mine[2])), Admission::Conflict(_)));
 }
 
-/// protocol §4: lanes are compared by number, never by digest.
+/// protocol §4.1: lanes are compared by number, never by digest.
 #[test]
 fn a_fork_makes_no_lane_wait_once_the_chain_names_the_number() {
     let (mut lanes, mut owner) = (lanes(4), Owner::new(1));

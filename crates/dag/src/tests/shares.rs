@@ -1,5 +1,5 @@
 //! What a primary names: every waiting lane a fair share, in turn (protocol §3.6), and which lanes wait
-//! (protocol §4).
+//! (protocol §4.1, §4.3).
 
 use super::*;
 use crate::Waiting;

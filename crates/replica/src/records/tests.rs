@@ -169,7 +169,7 @@ fn every_judgement_comes_back() {
     }
 }
 
-/// One vote per validator, view, sequence and phase (protocol §3): what differs only in its digest has
+/// One vote per validator, view, sequence and phase (protocol §3.8): what differs only in its digest has
 /// one place.
 #[test]
 fn votes_that_contradict_each_other_share_a_place_and_all_others_do_not() {

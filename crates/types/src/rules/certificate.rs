@@ -9,7 +9,7 @@ use crate::quorum::Quorum;
 use crate::vote::{Certificate, Phase};
 
 /// Whether `certificate` has a quorum of distinct signers of this epoch in the right phase
-/// (protocol §2). Its votes are all of one view by construction: a certificate states its view once.
+/// (protocol §2.4). Its votes are all of one view by construction: a certificate states its view once.
 ///
 /// # Errors
 /// The rule that it breaks.
@@ -28,7 +28,7 @@ pub fn admit_certificate(
     admit_signers(&certificate.signatures, quorum)
 }
 
-/// Whether `certificate` has a quorum of distinct signers of this epoch (protocol §2).
+/// Whether `certificate` has a quorum of distinct signers of this epoch (protocol §2.10).
 ///
 /// # Errors
 /// The rule that it breaks.
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(judge(&[0, 1, 4]), Err(RuleFault::UnknownValidator(ValidatorIndex(4))));
     }
 
-    /// protocol §2: a set by signer index; duplicates are invalid.
+    /// protocol §2.4: a set by signer index; duplicates are invalid.
     #[test]
     fn one_signer_is_not_counted_twice() {
         assert_eq!(judge(&[0, 1, 1]), Err(RuleFault::SignersOutOfOrder(ValidatorIndex(1))));

@@ -1,4 +1,4 @@
-//! Judging a view change with its attachments (protocol §2).
+//! Judging a view change with its attachments (protocol §2.6).
 
 use super::anchor::admit_below;
 use super::{RuleFault, admit_certificate};

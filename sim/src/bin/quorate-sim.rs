@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use quorate_sim::world::{Campaign, FaultPlan, Report, Verdict, plan_of, run_caught};
+use quorate_sim::world::{Campaign, FaultPlan, Report, Verdict, plan_of, run};
 
 /// Runs a simulated cluster and looks for what must never happen.
 #[derive(Parser)]
@@ -83,7 +83,7 @@ fn run_file(file: &Path, trace: bool) -> anyhow::Result<ExitCode> {
 
 fn run_plan(plan: &FaultPlan, trace: bool, again: &str) -> ExitCode {
     let started = Instant::now();
-    let report = run_caught(plan, trace);
+    let report = run(plan, trace);
     report.trace.iter().for_each(|line| println!("{line}"));
     println!("{}", report.verdict);
     if !report.byzantine.is_empty() {

@@ -74,7 +74,7 @@ impl World {
     }
 
     fn crash_somehow(&mut self, who: u16, down_ms: u64) -> Step {
-        let unsynced = self.host(who).store.unsynced();
+        let unsynced = self.host(who).unsynced_batches().len();
         let keep = if self.storage.chance(500) { 0 } else { self.storage.index(unsynced + 1) };
         let guard_survives = self.storage.chance(500);
         self.crash(who, (keep, guard_survives), down_ms)
@@ -89,7 +89,7 @@ impl World {
         self.reach("crash");
         self.tell(|| format!("-- {who} dies, for {down_ms} ms; of its unsynced batches {} survive", survives.0));
         self.hash.add(self.now_us, "crash", who, &[u8::from(survives.1)]);
-        let kept: Vec<WriteBatch> = self.host(who).unsynced.iter().take(survives.0).cloned().collect();
+        let kept: Vec<WriteBatch> = self.host(who).unsynced_batches().into_iter().take(survives.0).collect();
         self.host(who).crash(survives.0, survives.1);
         self.see(Fact::Crashed { by: who })?;
         for records in &kept {

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use quorate_replica::{Event, ExecutionJob, GuardFile, Outgoing, RecoverError, Replica, Report, Setup, create_store, recover};
+use quorate_replica::{Event, ExecutionJob, GuardFile, Notice, Outgoing, RecoverError, Replica, Report, Setup, create_store, recover};
 use quorate_storage::{Durability, MemoryStore, Store, StoreError, WriteBatch};
 use quorate_types::ids::ValidatorIndex;
 
@@ -17,9 +17,13 @@ use super::invariants::Place;
 /// A turn whose records are on their way to the disk.
 #[derive(Debug)]
 pub(super) struct Saving {
+    /// Visible to readers only once they are durable, as in a store with a write-ahead log.
+    pub(super) records: WriteBatch,
     pub(super) guard_file: Option<GuardFile>,
     pub(super) after: Vec<Outgoing>,
     pub(super) execute: Vec<ExecutionJob>,
+    /// Clients and people hear only of what is durable.
+    pub(super) notices: Vec<Notice>,
 }
 
 /// A validator's machine: the process, when there is one, and what survives it.
@@ -43,7 +47,7 @@ pub(super) struct Host {
     pub(super) sync_max_us: u64,
     /// How often a store was made here: the nonce differs each time.
     incarnations: u64,
-    /// Records written since the last sync: they become durable with the next one.
+    /// Batches written since the last sync: they become durable with the next one.
     pub(super) unsynced: Vec<WriteBatch>,
 }
 
@@ -102,12 +106,21 @@ impl Host {
         self.is_executing = false;
         self.turn_us = None;
         self.unsynced.clear();
-        if let Some(Saving { guard_file: Some(file), .. }) = self.saving.take()
-            && guard_survives
-        {
-            self.guard_file = Some(file);
+        if let Some(Saving { records, guard_file, .. }) = self.saving.take() {
+            // What was on its way may have arrived.
+            let written = self.store.write(records, Durability::Buffered);
+            debug_assert!(written.is_ok(), "no fault was ordered");
+            if guard_survives && guard_file.is_some() {
+                self.guard_file = guard_file;
+            }
         }
         self.store.crash(keep);
+    }
+
+    /// Batches that a crash would find unsynced, the one on its way included.
+    pub(super) fn unsynced_batches(&self) -> Vec<WriteBatch> {
+        let saving = self.saving.iter().map(|saving| saving.records.clone());
+        self.unsynced.iter().cloned().chain(saving).collect()
     }
 
     /// Whether a process runs.
@@ -123,7 +136,6 @@ impl Host {
 
 /// Where a replica stands by its own report.
 pub(super) fn place_of(report: &Report) -> Place {
-    let held = report.held;
     Place {
         view: report.view,
         is_active: report.is_active,
@@ -131,6 +143,7 @@ pub(super) fn place_of(report: &Report) -> Place {
         committed: report.committed,
         executed: report.executed,
         signs: report.standing.signs(),
-        held: held.proposals + held.votes + held.payloads + held.pre_prepares + held.goals + report.execution_votes,
+        held: Some(report.held),
+        execution_votes: report.execution_votes,
     }
 }

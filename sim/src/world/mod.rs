@@ -39,7 +39,7 @@ mod turns;
 mod verdict;
 mod workload;
 
-pub use campaign::{Campaign, MUST_REACH, run_caught};
+pub use campaign::{Campaign, MUST_REACH};
 pub use cast::Cast;
 pub use crash_points::{CrashPoints, script};
 pub use dice::{Dice, Stream};

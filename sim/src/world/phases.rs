@@ -1,11 +1,14 @@
 //! A run: faults first, then healing; the verdict (simulation §2.2).
 
+use std::any::Any;
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use quorate_crypto::{Digest, Hasher};
-use quorate_replica::Event;
+use quorate_replica::{Event, records};
 use quorate_storage::{Family, Snapshot, Store};
+use quorate_types::ids::Sequence;
 use quorate_types::operation::Operation;
 
 use super::dice::{Dice, Stream};
@@ -29,7 +32,9 @@ pub fn run(plan: &FaultPlan, tells: bool) -> Report {
         Ok(world) => world,
         Err(verdict) => return Report::of(*verdict),
     };
-    let verdict = world.live().map_or_else(|verdict| *verdict, |()| Verdict::Passed);
+    let lived = catch_unwind(AssertUnwindSafe(|| world.live()));
+    let verdict = lived.unwrap_or_else(|payload| Err(panicked(payload.as_ref())));
+    let verdict = verdict.map_or_else(|verdict| *verdict, |()| Verdict::Passed);
     let mut reached = world.reached;
     for (what, count) in world.network.counted() {
         *reached.entry(what).or_default() += count;
@@ -49,6 +54,14 @@ pub fn run(plan: &FaultPlan, tells: bool) -> Report {
         byzantine: world.troupe.byzantine().iter().copied().collect(),
         trace: world.story.unwrap_or_default(),
     }
+}
+
+/// A panic anywhere is a violation, not the end of a campaign.
+fn panicked(payload: &(dyn Any + Send)) -> Box<Verdict> {
+    let text = payload.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    let facts = vec![text.unwrap_or_else(|| "a panic without words".to_owned())];
+    unsafe_(Violation { invariant: "nothing panics, whatever arrives", clause: "protocol §9.5", facts })
 }
 
 impl World {
@@ -152,9 +165,12 @@ impl World {
         let mut first = None;
         for who in core {
             let host = &self.hosts[usize::from(who)];
-            let dump = (host.place().executed, dump(&host.store).map_err(|error| harness(&error))?);
+            let executed = records::executed().read(&host.store).map_err(|error| harness(&error))?;
+            let executed = executed.map_or(Sequence::ZERO, |mark| mark.execution.sequence);
+            let dump = (executed, dump(&host.store).map_err(|error| harness(&error))?);
             let (other, expected) = *first.get_or_insert((who, dump));
-            if expected != dump {
+            // The store may be a sequence ahead of what the replica has heard of.
+            if expected.0 == dump.0 && expected != dump {
                 let facts = vec![format!("validator {other}: {expected:?}"), format!("validator {who}: {dump:?}")];
                 return Err(unsafe_(Violation { invariant: "equal state, byte for byte", clause: "protocol §10, State", facts }));
             }

@@ -133,7 +133,6 @@ impl World {
                 }
             }
         }
-        self.on_notices(me, std::mem::take(&mut out.notices))?;
         for outgoing in std::mem::take(&mut out.now) {
             self.send_outgoing(me, &outgoing)?;
         }
@@ -191,8 +190,9 @@ impl World {
 
     /// Writes the records; they become durable a moment later.
     fn save(&mut self, me: u16, out: Outbox) -> Step {
-        let Outbox { records, guard, batch, after, execute, .. } = out;
+        let Outbox { records, guard, batch, after, execute, notices, .. } = out;
         if records.is_empty() && after.is_empty() && execute.is_empty() {
+            self.on_notices(me, notices)?;
             return self.rest(me);
         }
         if !records.is_empty() && self.dies_here(me, (0, false))? {
@@ -200,13 +200,14 @@ impl World {
         }
         let must_sync = !after.is_empty() || !execute.is_empty();
         let host = self.host(me);
-        host.store.write(records.clone(), Durability::Buffered).map_err(|error| harness(&error))?;
-        host.unsynced.push(records);
         if !must_sync {
+            host.store.write(records.clone(), Durability::Buffered).map_err(|error| harness(&error))?;
+            host.unsynced.push(records);
+            self.on_notices(me, notices)?;
             return self.rest(me);
         }
         let guard_file = batch.filter(|_| !guard.is_empty()).map(|batch| GuardFile { batch, records: guard });
-        host.saving = Some(Saving { guard_file, after, execute });
+        host.saving = Some(Saving { records, guard_file, after, execute, notices });
         let (generation, sync_max_us) = (host.generation, host.sync_max_us);
         let sync_us = self.storage.range(self.plan.settings.storage.sync_min_us, sync_max_us);
         self.queue.push(self.now_us + sync_us, Happening::Saved { me, generation });
@@ -226,7 +227,7 @@ impl World {
             return Ok(());
         }
         // Store and guard file are synced in parallel: a crash may find any of the two done, or none.
-        let everything = self.host(me).store.unsynced();
+        let everything = usize::MAX;
         let keep = self.crash_at.is_some_and(|(_, keep, _)| keep);
         let survives = if keep { everything } else { 0 };
         if self.dies_here(me, (survives, false))?
@@ -239,7 +240,8 @@ impl World {
         if self.dies_here(me, (0, true))? {
             return Ok(());
         }
-        let Some(Saving { after, execute, .. }) = self.host(me).saving.take() else { return Ok(()) };
+        let Some(Saving { after, execute, notices, .. }) = self.host(me).saving.take() else { return Ok(()) };
+        self.on_notices(me, notices)?;
         for outgoing in &after {
             self.send_outgoing(me, outgoing)?;
             if self.host(me).generation != generation {
@@ -254,12 +256,14 @@ impl World {
     /// Store and guard file are on the disk now.
     fn make_durable(&mut self, me: u16) -> Step {
         let host = self.host(me);
-        host.store.write(WriteBatch::new(), Durability::Synced).map_err(|error| harness(&error))?;
-        let durable = std::mem::take(&mut host.unsynced);
-        if let Some(saving) = &mut host.saving
-            && let Some(file) = saving.guard_file.take()
-        {
-            host.guard_file = Some(file);
+        let mut durable = std::mem::take(&mut host.unsynced);
+        if let Some(saving) = &mut host.saving {
+            let records = std::mem::take(&mut saving.records);
+            host.store.write(records.clone(), Durability::Synced).map_err(|error| harness(&error))?;
+            durable.push(records);
+            if let Some(file) = saving.guard_file.take() {
+                host.guard_file = Some(file);
+            }
         }
         for records in &durable {
             self.see(Fact::Durable { by: me, records })?;

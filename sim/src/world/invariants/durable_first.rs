@@ -15,7 +15,7 @@ use crate::world::statement::statements_of;
 
 #[derive(Debug, Default)]
 pub(super) struct DurableFirst {
-    /// Signatures made and not yet seen in a synced batch.
+    /// Signatures made and not yet seen in a synced batch; also over a crash, which a batch may survive.
     open: BTreeMap<u16, BTreeSet<[u8; 16]>>,
     durable: BTreeMap<u16, BTreeSet<[u8; 16]>>,
 }
@@ -51,13 +51,6 @@ impl Invariant for DurableFirst {
                         ]);
                     }
                 }
-            }
-            Fact::Crashed { by } => {
-                self.open.remove(by);
-            }
-            Fact::StoreLost { by } => {
-                self.open.remove(by);
-                self.durable.remove(by);
             }
             _ => {}
         }

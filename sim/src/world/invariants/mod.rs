@@ -26,6 +26,7 @@ mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use quorate_consensus::Held;
 use quorate_crypto::Digest;
 use quorate_replica::{Notice, execution::Executed};
 use quorate_storage::WriteBatch;
@@ -130,8 +131,10 @@ pub struct Place {
     pub executed: Sequence,
     /// Whether it signs.
     pub signs: bool,
-    /// Things held, by the replica's own count.
-    pub held: usize,
+    /// Things held, by the core's own count.
+    pub held: Option<Held>,
+    /// Execution votes held.
+    pub execution_votes: usize,
 }
 
 /// What the observer knows beside the facts: the cluster, who is Byzantine, and the chain of all proposals
@@ -230,7 +233,7 @@ impl Observer {
             Box::new(causal::Causal::default()),
             Box::new(accounts::Accounts::default()),
             Box::new(acknowledged::Acknowledged::default()),
-            Box::new(lost_store::LostStore),
+            Box::new(lost_store::LostStore::default()),
             Box::new(alarms::Alarms),
             Box::new(bounds::Bounds),
         ];

@@ -54,7 +54,7 @@ impl RocksStore {
         for change in batch.into_ops() {
             match change {
                 Change::Put { family, key, value } => {
-                    let sealed = envelope::seal(family, &key, &value);
+                    let sealed = envelope::seal(family, &key, value);
                     filled.put_cf(column(&self.database, family)?, key, sealed);
                 }
                 Change::Delete { family, key } => {

@@ -103,7 +103,7 @@ impl MemoryStore {
         self.disk().faults.is_full = is_full;
     }
 
-    /// Flips one bit of what is stored for a key (its checksum comes first); false if there is no
+    /// Flips one bit of what is stored for a key (its checksum comes last); false if there is no
     /// such key. `bit` counts modulo the stored length.
     pub fn flip_bit(&self, family: Family, key: &[u8], bit: usize) -> bool {
         let mut disk = self.disk();
@@ -196,7 +196,7 @@ impl Disk {
     fn apply(&mut self, change: Change) -> (Family, Bytes, Option<Bytes>) {
         let (family, key, sealed) = match change {
             Change::Put { family, key, value } => {
-                let sealed = envelope::seal(family, &key, &value);
+                let sealed = envelope::seal(family, &key, value);
                 (family, Bytes::from(key), Some(sealed.into()))
             }
             Change::Delete { family, key } => (family, Bytes::from(key), None),

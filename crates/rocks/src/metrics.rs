@@ -37,8 +37,7 @@ pub(crate) struct Counters {
 impl Counters {
     pub(crate) fn count(&self, changes: usize, bytes: usize, is_synced: bool) {
         self.writes.fetch_add(1, Ordering::Relaxed);
-        self.synced_writes
-            .fetch_add(u64::from(is_synced), Ordering::Relaxed);
+        self.synced_writes.fetch_add(u64::from(is_synced), Ordering::Relaxed);
         self.changes.fetch_add(changes as u64, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }

@@ -25,9 +25,7 @@ impl RocksStore {
         let database = match DB::open_cf_descriptors(&shared.options, path, families) {
             Ok(database) => database,
             Err(error) if is_locked(&error) => {
-                return Err(StoreError::Locked {
-                    path: path.to_owned(),
-                });
+                return Err(StoreError::Locked { path: path.to_owned() });
             }
             Err(error) => return Err(translate("opening the store", &error)),
         };
@@ -39,9 +37,7 @@ impl RocksStore {
 /// Refuses a format that this version does not know; writes ours into a new store.
 fn admit_format(database: &DB) -> Result<(), StoreError> {
     let operation = "reading the store's format";
-    let found = database
-        .get(FORMAT_KEY)
-        .map_err(|error| translate(operation, &error))?;
+    let found = database.get(FORMAT_KEY).map_err(|error| translate(operation, &error))?;
     let Some(found) = found else {
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
@@ -55,9 +51,6 @@ fn admit_format(database: &DB) -> Result<(), StoreError> {
     })?;
     match u64::from_be_bytes(bytes) {
         FORMAT => Ok(()),
-        found => Err(StoreError::UnknownFormat {
-            found,
-            known: FORMAT,
-        }),
+        found => Err(StoreError::UnknownFormat { found, known: FORMAT }),
     }
 }

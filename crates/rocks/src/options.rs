@@ -3,8 +3,7 @@
 use quorate_storage::Family;
 use rocksdb::statistics::StatsLevel;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, Options,
-    WriteBufferManager,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, Options, WriteBufferManager,
 };
 
 /// Bounds of a [`RocksStore`](crate::RocksStore)'s memory and files.
@@ -46,8 +45,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(chosen: &RocksOptions) -> Self {
         let cache = Cache::new_lru_cache(chosen.block_cache_bytes);
-        let buffers =
-            WriteBufferManager::new_write_buffer_manager(chosen.write_buffer_bytes, false);
+        let buffers = WriteBufferManager::new_write_buffer_manager(chosen.write_buffer_bytes, false);
         let mut options = Options::default();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
@@ -56,19 +54,13 @@ impl Shared {
         options.set_write_buffer_manager(&buffers);
         options.enable_statistics();
         options.set_statistics_level(StatsLevel::ExceptHistogramOrTimers);
-        Self {
-            cache,
-            buffers,
-            options,
-        }
+        Self { cache, buffers, options }
     }
 
     /// One column family per family, and the default one, which holds the format alone.
     pub(crate) fn families(&self, chosen: &RocksOptions) -> Vec<ColumnFamilyDescriptor> {
         let names = Family::ALL.map(Family::name).into_iter().chain(["default"]);
-        names
-            .map(|name| ColumnFamilyDescriptor::new(name, family_options(&self.cache, chosen)))
-            .collect()
+        names.map(|name| ColumnFamilyDescriptor::new(name, family_options(&self.cache, chosen))).collect()
     }
 }
 

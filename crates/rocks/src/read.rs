@@ -6,12 +6,10 @@ use rocksdb::{ColumnFamily, DB, DBIterator, DBPinnableSlice, Error, IteratorMode
 
 /// The column family; they were all made when the store was opened.
 pub(crate) fn column(database: &DB, family: Family) -> Result<&ColumnFamily, StoreError> {
-    database
-        .cf_handle(family.name())
-        .ok_or_else(|| StoreError::CorruptFiles {
-            operation: "looking up a column family",
-            detail: format!("there is none named {family}"),
-        })
+    database.cf_handle(family.name()).ok_or_else(|| StoreError::CorruptFiles {
+        operation: "looking up a column family",
+        detail: format!("there is none named {family}"),
+    })
 }
 
 /// Opens the envelope of what RocksDB found.
@@ -21,9 +19,7 @@ pub(crate) fn open_value(
     found: Result<Option<DBPinnableSlice<'_>>, Error>,
 ) -> Result<Option<Vec<u8>>, StoreError> {
     let sealed = found.map_err(|error| translate("reading a value", &error))?;
-    sealed
-        .map(|sealed| envelope::open(family, key, &sealed).map(<[u8]>::to_vec))
-        .transpose()
+    sealed.map(|sealed| envelope::open(family, key, &sealed).map(<[u8]>::to_vec)).transpose()
 }
 
 /// What a scan looks at, and how far.
@@ -43,11 +39,7 @@ impl Range<'_> {
     }
 
     pub(crate) fn mode(&self) -> IteratorMode<'static> {
-        if self.is_descending {
-            IteratorMode::End
-        } else {
-            IteratorMode::Start
-        }
+        if self.is_descending { IteratorMode::End } else { IteratorMode::Start }
     }
 
     pub(crate) fn bounds(&self) -> ReadOptions {
@@ -62,11 +54,7 @@ impl Range<'_> {
     }
 
     /// The entries of an iterator over exactly this range.
-    pub(crate) fn collect(
-        &self,
-        family: Family,
-        entries: DBIterator<'_>,
-    ) -> Result<Entries, StoreError> {
+    pub(crate) fn collect(&self, family: Family, entries: DBIterator<'_>) -> Result<Entries, StoreError> {
         entries
             .take(self.limit)
             .map(|entry| {

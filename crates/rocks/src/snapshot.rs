@@ -24,9 +24,7 @@ pub struct RocksSnapshot {
 
 impl RocksSnapshot {
     pub(crate) fn new(database: Arc<DB>) -> Self {
-        Self {
-            held: Held::new(database, |database| database.snapshot()),
-        }
+        Self { held: Held::new(database, |database| database.snapshot()) }
     }
 }
 
@@ -40,34 +38,16 @@ impl std::fmt::Debug for RocksSnapshot {
 impl Snapshot for RocksSnapshot {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let column = column(self.held.borrow_owner(), family)?;
-        open_value(
-            family,
-            key,
-            self.held.borrow_dependent().get_pinned_cf(column, key),
-        )
+        open_value(family, key, self.held.borrow_dependent().get_pinned_cf(column, key))
     }
 
-    fn scan(
-        &self,
-        family: Family,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Entries, StoreError> {
-        let range = Range {
-            from,
-            to,
-            limit,
-            is_descending: false,
-        };
+    fn scan(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
+        let range = Range { from, to, limit, is_descending: false };
         if range.is_empty() {
             return Ok(Entries::new());
         }
         let column = column(self.held.borrow_owner(), family)?;
         let view = self.held.borrow_dependent();
-        range.collect(
-            family,
-            view.iterator_cf_opt(column, range.bounds(), range.mode()),
-        )
+        range.collect(family, view.iterator_cf_opt(column, range.bounds(), range.mode()))
     }
 }

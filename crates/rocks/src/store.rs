@@ -5,9 +5,7 @@ use crate::metrics::Counters;
 use crate::options::Shared;
 use crate::read::{Range, column, open_value};
 use crate::{RocksMetrics, RocksResidence, RocksSnapshot};
-use quorate_storage::{
-    Change, Durability, Entries, Family, Store, StoreError, WriteBatch, envelope,
-};
+use quorate_storage::{Change, Durability, Entries, Family, Store, StoreError, WriteBatch, envelope};
 use rocksdb::statistics::Ticker;
 use rocksdb::{DB, WriteOptions};
 use std::sync::Arc;
@@ -27,18 +25,12 @@ pub struct RocksStore {
 impl RocksStore {
     pub(crate) fn new(database: DB, shared: Shared) -> Self {
         let is_closed = AtomicBool::new(false);
-        Self {
-            database: Arc::new(database),
-            shared,
-            counters: Counters::default(),
-            is_closed,
-        }
+        Self { database: Arc::new(database), shared, counters: Counters::default(), is_closed }
     }
 
     /// Counts since the store was opened.
     pub fn metrics(&self) -> RocksMetrics {
-        self.counters
-            .read(self.shared.options.get_ticker_count(Ticker::WalFileSynced))
+        self.counters.read(self.shared.options.get_ticker_count(Ticker::WalFileSynced))
     }
 
     /// What it holds in memory now.
@@ -70,9 +62,7 @@ impl RocksStore {
             return Ok(Entries::new());
         }
         let column = column(&self.database, family)?;
-        let entries = self
-            .database
-            .iterator_cf_opt(column, range.bounds(), range.mode());
+        let entries = self.database.iterator_cf_opt(column, range.bounds(), range.mode());
         range.collect(family, entries)
     }
 }
@@ -91,55 +81,18 @@ impl Store for RocksStore {
         open_value(family, key, self.database.get_pinned_cf(column, key))
     }
 
-    fn multi_get(
-        &self,
-        family: Family,
-        keys: &[&[u8]],
-    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+    fn multi_get(&self, family: Family, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         let column = column(&self.database, family)?;
-        let found = self
-            .database
-            .batched_multi_get_cf(column, keys.iter().copied(), false);
-        keys.iter()
-            .zip(found)
-            .map(|(key, found)| open_value(family, key, found))
-            .collect()
+        let found = self.database.batched_multi_get_cf(column, keys.iter().copied(), false);
+        keys.iter().zip(found).map(|(key, found)| open_value(family, key, found)).collect()
     }
 
-    fn scan(
-        &self,
-        family: Family,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Entries, StoreError> {
-        self.scan_range(
-            family,
-            Range {
-                from,
-                to,
-                limit,
-                is_descending: false,
-            },
-        )
+    fn scan(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
+        self.scan_range(family, Range { from, to, limit, is_descending: false })
     }
 
-    fn scan_back(
-        &self,
-        family: Family,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Entries, StoreError> {
-        self.scan_range(
-            family,
-            Range {
-                from,
-                to,
-                limit,
-                is_descending: true,
-            },
-        )
+    fn scan_back(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
+        self.scan_range(family, Range { from, to, limit, is_descending: true })
     }
 
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StoreError> {

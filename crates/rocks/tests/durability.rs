@@ -47,10 +47,7 @@ fn a_synced_write_syncs_the_log_and_a_buffered_one_does_not() {
         assert_eq!(store.metrics().log_syncs, before + done);
     }
     let metrics = store.metrics();
-    assert_eq!(
-        (metrics.writes, metrics.synced_writes, metrics.changes),
-        (4, 3, 4)
-    );
+    assert_eq!((metrics.writes, metrics.synced_writes, metrics.changes), (4, 3, 4));
     assert_eq!(metrics.bytes, 8);
     assert!(store.residence().write_buffer_bytes > 0);
 }
@@ -73,12 +70,7 @@ fn a_directory_in_use_is_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let refused = RocksStore::open(directory.path(), &RocksOptions::default()).unwrap_err();
-    assert_eq!(
-        refused,
-        StoreError::Locked {
-            path: directory.path().to_owned()
-        }
-    );
+    assert_eq!(refused, StoreError::Locked { path: directory.path().to_owned() });
     assert!(refused.to_string().contains("another process"));
     drop(store);
     open(directory.path());
@@ -109,30 +101,14 @@ fn a_torn_tail_of_the_log_loses_only_what_was_torn() {
     assert!(written > whole + 5000);
     for length in [whole, whole + 1, whole + 2500, written - 1] {
         let copy = copy_of(directory.path());
-        let log = fs::OpenOptions::new()
-            .write(true)
-            .open(log_of(copy.path()))
-            .unwrap();
+        let log = fs::OpenOptions::new().write(true).open(log_of(copy.path())).unwrap();
         log.set_len(length).unwrap();
         let store = open(copy.path());
-        assert_eq!(
-            store.get(Family::Votes, b"a").unwrap().as_deref(),
-            Some(&b"1"[..])
-        );
-        assert_eq!(
-            store.get(Family::Votes, b"b").unwrap(),
-            None,
-            "cut at {length}"
-        );
+        assert_eq!(store.get(Family::Votes, b"a").unwrap().as_deref(), Some(&b"1"[..]));
+        assert_eq!(store.get(Family::Votes, b"b").unwrap(), None, "cut at {length}");
     }
     let copy = copy_of(directory.path());
-    assert!(
-        open(copy.path())
-            .get(Family::Votes, b"b")
-            .unwrap()
-            .is_some(),
-        "nothing was torn"
-    );
+    assert!(open(copy.path()).get(Family::Votes, b"b").unwrap().is_some(), "nothing was torn");
 }
 
 #[test]
@@ -141,12 +117,7 @@ fn a_log_record_with_a_flipped_byte_is_found_when_the_store_is_opened() {
     let store = open(directory.path());
     let first = fs::metadata(log_of(directory.path())).unwrap().len() as usize;
     for number in 0..20 {
-        put(
-            &store,
-            &number.to_string(),
-            &"value".repeat(40),
-            Durability::Synced,
-        );
+        put(&store, &number.to_string(), &"value".repeat(40), Durability::Synced);
     }
     let end = fs::metadata(log_of(directory.path())).unwrap().len() as usize;
     for position in (first + 20..end - 20).step_by(97) {
@@ -156,14 +127,9 @@ fn a_log_record_with_a_flipped_byte_is_found_when_the_store_is_opened() {
         fs::write(log_of(copy.path()), bytes).unwrap();
         let opened = RocksStore::open(copy.path(), &RocksOptions::default());
         let found = match opened {
-            Ok(store) => store
-                .scan(Family::Votes, b"", b"", 99)
-                .map(|found| found.len()),
+            Ok(store) => store.scan(Family::Votes, b"", b"", 99).map(|found| found.len()),
             Err(error) => Err(error),
         };
-        assert!(
-            matches!(found, Err(StoreError::CorruptFiles { .. })),
-            "byte {position}: {found:?}"
-        );
+        assert!(matches!(found, Err(StoreError::CorruptFiles { .. })), "byte {position}: {found:?}");
     }
 }

@@ -25,31 +25,15 @@ pub trait Store: Send + Sync + 'static {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// The values of several keys of one family, in the order of `keys`.
-    fn multi_get(
-        &self,
-        family: Family,
-        keys: &[&[u8]],
-    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+    fn multi_get(&self, family: Family, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         keys.iter().map(|key| self.get(family, key)).collect()
     }
 
     /// At most `limit` entries with `from <= key < to`, ascending. An empty `to` means the end.
-    fn scan(
-        &self,
-        family: Family,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Entries, StoreError>;
+    fn scan(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError>;
 
     /// At most `limit` entries with `from <= key < to`, descending. An empty `to` means the end.
-    fn scan_back(
-        &self,
-        family: Family,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Entries, StoreError>;
+    fn scan_back(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError>;
 
     /// Applies all changes of `batch`, or on error perhaps none and perhaps, after a crash, all.
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StoreError>;
@@ -64,13 +48,7 @@ pub trait Snapshot {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// As [`Store::scan`], at the time of the snapshot.
-    fn scan(
-        &self,
-        family: Family,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Entries, StoreError>;
+    fn scan(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError>;
 }
 
 impl<S: Store> Store for Arc<S> {
@@ -80,31 +58,15 @@ impl<S: Store> Store for Arc<S> {
         S::get(self, family, key)
     }
 
-    fn multi_get(
-        &self,
-        family: Family,
-        keys: &[&[u8]],
-    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+    fn multi_get(&self, family: Family, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         S::multi_get(self, family, keys)
     }
 
-    fn scan(
-        &self,
-        family: Family,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Entries, StoreError> {
+    fn scan(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
         S::scan(self, family, from, to, limit)
     }
 
-    fn scan_back(
-        &self,
-        family: Family,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Entries, StoreError> {
+    fn scan_back(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
         S::scan_back(self, family, from, to, limit)
     }
 

@@ -3,9 +3,7 @@
 //! Each function is one property and panics with what was found. Durability over a crash, and what
 //! damaged files do, are for each implementation's own tests: they need its faults.
 
-use crate::{
-    Durability, Entries, Family, Snapshot, StateAt, StateOf, StateReader, Store, WriteBatch,
-};
+use crate::{Durability, Entries, Family, Snapshot, StateAt, StateOf, StateReader, Store, WriteBatch};
 use std::collections::BTreeMap;
 
 /// Every property, each on a store of its own.
@@ -27,9 +25,7 @@ pub fn run_all<S: Store>(open: &dyn Fn() -> S) {
 pub fn what_was_written_is_read<S: Store>(store: &S) {
     assert_eq!(read(store, b"key"), None);
     for (value, durability) in [("one", Durability::Synced), ("two", Durability::Buffered)] {
-        write(store, durability, |batch| {
-            batch.put(Family::State, "key", value)
-        });
+        write(store, durability, |batch| batch.put(Family::State, "key", value));
         assert_eq!(read(store, b"key").as_deref(), Some(value.as_bytes()));
     }
     write(store, Durability::Synced, |batch| {
@@ -47,16 +43,11 @@ pub fn families_are_apart<S: Store>(store: &S) {
             batch.put(family, "key", family.name());
         }
     });
-    write(store, Durability::Synced, |batch| {
-        batch.delete(Family::Votes, "key")
-    });
+    write(store, Durability::Synced, |batch| batch.delete(Family::Votes, "key"));
     for family in Family::ALL {
         let expected = (family != Family::Votes).then(|| family.name().as_bytes().to_vec());
         assert_eq!(ok(store.get(family, b"key")), expected, "family {family}");
-        assert_eq!(
-            scan(store, family, b"", b"", 9).len(),
-            usize::from(expected.is_some())
-        );
+        assert_eq!(scan(store, family, b"", b"", 9).len(), usize::from(expected.is_some()));
     }
 }
 
@@ -86,15 +77,9 @@ pub fn odd_keys_and_values_are_kept<S: Store>(store: &S) {
     for (index, key) in keys.iter().enumerate() {
         assert_eq!(read(store, key), Some(vec![7; index]), "key {key:?}");
     }
-    let scanned: Vec<Vec<u8>> = scan(store, Family::State, b"", b"", 9)
-        .into_iter()
-        .map(|(key, _)| key)
-        .collect();
+    let scanned: Vec<Vec<u8>> = scan(store, Family::State, b"", b"", 9).into_iter().map(|(key, _)| key).collect();
     assert_eq!(scanned, keys);
-    assert_eq!(
-        ok(store.get(Family::Bundles, b"large")).map(|value| value.len()),
-        Some(1 << 20)
-    );
+    assert_eq!(ok(store.get(Family::Bundles, b"large")).map(|value| value.len()), Some(1 << 20));
 }
 
 /// Scans include `from`, exclude `to`, obey the limit, and run in both directions.
@@ -106,18 +91,9 @@ pub fn scans_are_ordered_and_bounded<S: Store>(store: &S) {
         }
     });
     let back: Entries = all.iter().rev().cloned().collect();
-    let forward = |from: &str, to: &str, limit| {
-        scan(
-            store,
-            Family::Receipts,
-            from.as_bytes(),
-            to.as_bytes(),
-            limit,
-        )
-    };
-    let backward = |from: &str, to: &str, limit| {
-        ok(store.scan_back(Family::Receipts, from.as_bytes(), to.as_bytes(), limit))
-    };
+    let forward = |from: &str, to: &str, limit| scan(store, Family::Receipts, from.as_bytes(), to.as_bytes(), limit);
+    let backward =
+        |from: &str, to: &str, limit| ok(store.scan_back(Family::Receipts, from.as_bytes(), to.as_bytes(), limit));
     assert_eq!(forward("", "", usize::MAX), all);
     assert_eq!(backward("", "", usize::MAX), back);
     assert_eq!(forward("b", "c", 9), all[1..3]);
@@ -125,19 +101,10 @@ pub fn scans_are_ordered_and_bounded<S: Store>(store: &S) {
     assert_eq!(forward("aa", "cc", 2), all[1..3]);
     assert_eq!(backward("aa", "cc", 2), back[..2]);
     assert_eq!(backward("a", "b", 9), all[..1]);
-    assert_eq!(
-        (forward("b", "b", 9), backward("b", "b", 9)),
-        (vec![], vec![])
-    );
-    assert_eq!(
-        (forward("c", "a", 9), backward("c", "a", 9)),
-        (vec![], vec![])
-    );
+    assert_eq!((forward("b", "b", 9), backward("b", "b", 9)), (vec![], vec![]));
+    assert_eq!((forward("c", "a", 9), backward("c", "a", 9)), (vec![], vec![]));
     assert_eq!((forward("", "", 0), backward("", "", 0)), (vec![], vec![]));
-    assert_eq!(
-        (forward("d", "", 9), backward("d", "", 9)),
-        (vec![], vec![])
-    );
+    assert_eq!((forward("d", "", 9), backward("d", "", 9)), (vec![], vec![]));
 }
 
 /// One answer per key, found or not, repeated keys too.
@@ -148,10 +115,7 @@ pub fn several_keys_are_read_in_their_order<S: Store>(store: &S) {
     });
     let answers = ok(store.multi_get(Family::Operations, &[b"b", b"missing", b"a", b"b"]));
     let expected = [Some("2"), None, Some("1"), Some("2")];
-    assert_eq!(
-        answers,
-        expected.map(|value| value.map(|value| value.as_bytes().to_vec()))
-    );
+    assert_eq!(answers, expected.map(|value| value.map(|value| value.as_bytes().to_vec())));
     assert!(ok(store.multi_get(Family::Operations, &[])).is_empty());
 }
 
@@ -168,10 +132,7 @@ pub fn a_snapshot_does_not_change<S: Store>(store: &S) {
         batch.delete(Family::State, "b");
         batch.put(Family::State, "c", "new");
     });
-    assert_eq!(
-        ok(snapshot.get(Family::State, b"b")).as_deref(),
-        Some(&b"2"[..])
-    );
+    assert_eq!(ok(snapshot.get(Family::State, b"b")).as_deref(), Some(&b"2"[..]));
     assert_eq!(ok(snapshot.get(Family::State, b"c")), None);
     assert_eq!(ok(snapshot.scan(Family::State, b"", b"", 9)), before);
     assert_eq!(ok(snapshot.scan(Family::State, b"b", b"", 9)), before[1..]);
@@ -210,28 +171,16 @@ pub fn a_random_script_agrees_with_a_sorted_map<S: Store>(store: &S, seed: u64) 
                 batch.put(Family::State, key, value);
             }
         }
-        let durability = if dice.below(8) == 0 {
-            Durability::Synced
-        } else {
-            Durability::Buffered
-        };
+        let durability = if dice.below(8) == 0 { Durability::Synced } else { Durability::Buffered };
         ok(store.write(batch, durability));
         let (from, to, limit) = (dice.key(), dice.key(), dice.below(10) as usize);
         let expected = ok(StateReader::scan(&model, &from, &to, limit));
-        assert_eq!(
-            scan(store, Family::State, &from, &to, limit),
-            expected,
-            "seed {seed}"
-        );
+        assert_eq!(scan(store, Family::State, &from, &to, limit), expected, "seed {seed}");
         let key = dice.key();
         assert_eq!(read(store, &key), model.get(&key).cloned(), "seed {seed}");
     }
     let all: Entries = model.into_iter().collect();
-    assert_eq!(
-        scan(store, Family::State, b"", b"", usize::MAX),
-        all,
-        "seed {seed}"
-    );
+    assert_eq!(scan(store, Family::State, b"", b"", usize::MAX), all, "seed {seed}");
 }
 
 fn write<S: Store>(store: &S, durability: Durability, fill: impl FnOnce(&mut WriteBatch)) {
@@ -249,10 +198,7 @@ fn scan<S: Store>(store: &S, family: Family, from: &[u8], to: &[u8], limit: usiz
 }
 
 fn entries(pairs: &[(&str, &str)]) -> Entries {
-    pairs
-        .iter()
-        .map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec()))
-        .collect()
+    pairs.iter().map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
 }
 
 fn ok<T>(result: Result<T, crate::StoreError>) -> T {
@@ -264,10 +210,7 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
 

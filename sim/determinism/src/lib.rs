@@ -87,14 +87,8 @@ mod tests {
 
     #[test]
     fn hash_maps_are_ordered_by_the_seed_alone() {
-        assert_eq!(
-            hash_on_a_fresh_thread(Some(7)),
-            hash_on_a_fresh_thread(Some(7))
-        );
-        assert_ne!(
-            hash_on_a_fresh_thread(Some(7)),
-            hash_on_a_fresh_thread(Some(8))
-        );
+        assert_eq!(hash_on_a_fresh_thread(Some(7)), hash_on_a_fresh_thread(Some(7)));
+        assert_ne!(hash_on_a_fresh_thread(Some(7)), hash_on_a_fresh_thread(Some(8)));
     }
 
     #[test]
@@ -107,21 +101,10 @@ mod tests {
         let key = SecretKey::stand_in([1; 32], stand_in());
         let scheme = key.scheme();
         let signature = key.sign(b"vote");
-        let item = Item {
-            key: key.public(),
-            message: b"vote",
-            signature,
-        };
-        let other = Item {
-            message: b"veto",
-            ..item
-        };
+        let item = Item { key: key.public(), message: b"vote", signature };
+        let other = Item { message: b"veto", ..item };
         assert_eq!(scheme.verify_batch(&[item, other]), [true, false]);
-        assert!(!scheme.verify(
-            &SecretKey::stand_in([2; 32], stand_in()).public(),
-            b"vote",
-            &signature
-        ));
+        assert!(!scheme.verify(&SecretKey::stand_in([2; 32], stand_in()).public(), b"vote", &signature));
         assert!(!Scheme::Ed25519.verify(&key.public(), b"vote", &signature));
     }
 }

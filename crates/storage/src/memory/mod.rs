@@ -6,9 +6,7 @@
 
 mod tables;
 
-use crate::{
-    Change, Durability, Entries, Family, Snapshot, Store, StoreError, WriteBatch, envelope,
-};
+use crate::{Change, Durability, Entries, Family, Snapshot, Store, StoreError, WriteBatch, envelope};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tables::{Bytes, Tables};
 
@@ -81,10 +79,7 @@ impl MemoryStore {
     /// The disk is replaced by an empty one.
     pub fn lose_disk(&self) {
         let mut disk = self.disk();
-        *disk = Disk {
-            counters: disk.counters,
-            ..Disk::default()
-        };
+        *disk = Disk { counters: disk.counters, ..Disk::default() };
     }
 
     /// The write after the next `successes` ones fails, changes nothing and closes the store.
@@ -107,11 +102,7 @@ impl MemoryStore {
     /// such key. `bit` counts modulo the stored length.
     pub fn flip_bit(&self, family: Family, key: &[u8], bit: usize) -> bool {
         let mut disk = self.disk();
-        let Some(mut sealed) = disk
-            .tables
-            .sealed(family, key)
-            .map(|sealed| sealed.to_vec())
-        else {
+        let Some(mut sealed) = disk.tables.sealed(family, key).map(|sealed| sealed.to_vec()) else {
             return false;
         };
         let bit = bit % (sealed.len() * 8);
@@ -156,11 +147,7 @@ impl Disk {
         self.admit()?;
         self.counters.writes += 1;
         self.counters.bytes += batch.size_bytes() as u64;
-        let undo = batch
-            .into_ops()
-            .into_iter()
-            .map(|change| self.apply(change))
-            .collect();
+        let undo = batch.into_ops().into_iter().map(|change| self.apply(change)).collect();
         self.unsynced.push(undo);
         if durability == Durability::Synced {
             self.sync()?;
@@ -180,10 +167,7 @@ impl Disk {
         match &mut self.faults.writes_until_failure {
             Some(0) => {
                 self.is_closed = true;
-                Err(StoreError::Io {
-                    operation,
-                    detail: "a write failed, as ordered".into(),
-                })
+                Err(StoreError::Io { operation, detail: "a write failed, as ordered".into() })
             }
             Some(successes) => {
                 *successes -= 1;
@@ -209,10 +193,7 @@ impl Disk {
         if self.faults.next_sync_fails {
             self.is_closed = true;
             let detail = "a sync failed, as ordered".into();
-            return Err(StoreError::Io {
-                operation: "syncing a batch",
-                detail,
-            });
+            return Err(StoreError::Io { operation: "syncing a batch", detail });
         }
         self.counters.syncs += 1;
         self.unsynced.clear();
@@ -227,23 +208,11 @@ impl Store for MemoryStore {
         self.disk().tables.get(family, key)
     }
 
-    fn scan(
-        &self,
-        family: Family,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Entries, StoreError> {
+    fn scan(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
         self.disk().tables.scan(family, (from, to), limit, false)
     }
 
-    fn scan_back(
-        &self,
-        family: Family,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Entries, StoreError> {
+    fn scan_back(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
         self.disk().tables.scan(family, (from, to), limit, true)
     }
 
@@ -252,9 +221,7 @@ impl Store for MemoryStore {
     }
 
     fn snapshot(&self) -> Result<MemorySnapshot, StoreError> {
-        Ok(MemorySnapshot {
-            tables: self.disk().tables.clone(),
-        })
+        Ok(MemorySnapshot { tables: self.disk().tables.clone() })
     }
 }
 
@@ -269,13 +236,7 @@ impl Snapshot for MemorySnapshot {
         self.tables.get(family, key)
     }
 
-    fn scan(
-        &self,
-        family: Family,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Entries, StoreError> {
+    fn scan(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
         self.tables.scan(family, (from, to), limit, false)
     }
 }

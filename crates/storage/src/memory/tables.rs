@@ -19,9 +19,7 @@ pub(super) struct Tables([Arc<Table>; Family::ALL.len()]);
 impl Tables {
     pub(super) fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let sealed = self.0[family.index()].get(key);
-        sealed
-            .map(|sealed| envelope::open(family, key, sealed).map(<[u8]>::to_vec))
-            .transpose()
+        sealed.map(|sealed| envelope::open(family, key, sealed).map(<[u8]>::to_vec)).transpose()
     }
 
     pub(super) fn scan(
@@ -34,30 +32,17 @@ impl Tables {
         if !to.is_empty() && from >= to {
             return Ok(Entries::new());
         }
-        let end = if to.is_empty() {
-            Bound::Unbounded
-        } else {
-            Bound::Excluded(to)
-        };
+        let end = if to.is_empty() { Bound::Unbounded } else { Bound::Excluded(to) };
         let range = self.0[family.index()].range::<[u8], _>((Bound::Included(from), end));
         let open = |(key, sealed): (&Bytes, &Bytes)| {
             let value = envelope::open(family, key, sealed)?;
             Ok((key.to_vec(), value.to_vec()))
         };
-        if descending {
-            range.rev().take(limit).map(open).collect()
-        } else {
-            range.take(limit).map(open).collect()
-        }
+        if descending { range.rev().take(limit).map(open).collect() } else { range.take(limit).map(open).collect() }
     }
 
     /// Puts a sealed value or removes the key; returns what was there.
-    pub(super) fn replace(
-        &mut self,
-        family: Family,
-        key: Bytes,
-        sealed: Option<Bytes>,
-    ) -> Option<Bytes> {
+    pub(super) fn replace(&mut self, family: Family, key: Bytes, sealed: Option<Bytes>) -> Option<Bytes> {
         let table = Arc::make_mut(&mut self.0[family.index()]);
         match sealed {
             Some(sealed) => table.insert(key, sealed),

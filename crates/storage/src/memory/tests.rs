@@ -2,12 +2,7 @@
 
 use super::*;
 
-fn put(
-    store: &MemoryStore,
-    key: &str,
-    value: &str,
-    durability: Durability,
-) -> Result<(), StoreError> {
+fn put(store: &MemoryStore, key: &str, value: &str, durability: Durability) -> Result<(), StoreError> {
     let mut batch = WriteBatch::new();
     batch.put(Family::Votes, key, value);
     store.write(batch, durability)
@@ -48,14 +43,7 @@ fn a_synced_write_makes_everything_before_it_durable() {
     put(&store, "b", "2", Durability::Synced).unwrap();
     store.crash(0);
     assert_eq!(value(&store, "a").as_deref(), Some("1"));
-    assert_eq!(
-        store.counters(),
-        Counters {
-            writes: 2,
-            syncs: 1,
-            bytes: 4
-        }
-    );
+    assert_eq!(store.counters(), Counters { writes: 2, syncs: 1, bytes: 4 });
 }
 
 #[test]
@@ -63,19 +51,10 @@ fn a_failed_write_changes_nothing_and_closes_the_store_until_a_crash() {
     let store = MemoryStore::new();
     store.fail_write_after(1);
     put(&store, "a", "1", Durability::Synced).unwrap();
-    assert!(matches!(
-        put(&store, "b", "2", Durability::Synced),
-        Err(StoreError::Io { .. })
-    ));
-    assert_eq!(
-        put(&store, "c", "3", Durability::Buffered),
-        Err(StoreError::Closed)
-    );
+    assert!(matches!(put(&store, "b", "2", Durability::Synced), Err(StoreError::Io { .. })));
+    assert_eq!(put(&store, "c", "3", Durability::Buffered), Err(StoreError::Closed));
     store.crash(usize::MAX);
-    assert_eq!(
-        (value(&store, "a").is_some(), value(&store, "b")),
-        (true, None)
-    );
+    assert_eq!((value(&store, "a").is_some(), value(&store, "b")), (true, None));
     put(&store, "c", "3", Durability::Synced).unwrap();
 }
 
@@ -84,14 +63,8 @@ fn after_a_failed_sync_the_batch_may_have_survived_or_not() {
     for keep in [0, 1] {
         let store = MemoryStore::new();
         store.fail_next_sync();
-        assert!(matches!(
-            put(&store, "a", "1", Durability::Synced),
-            Err(StoreError::Io { .. })
-        ));
-        assert_eq!(
-            put(&store, "b", "2", Durability::Synced),
-            Err(StoreError::Closed)
-        );
+        assert!(matches!(put(&store, "a", "1", Durability::Synced), Err(StoreError::Io { .. })));
+        assert_eq!(put(&store, "b", "2", Durability::Synced), Err(StoreError::Closed));
         store.crash(keep);
         assert_eq!(value(&store, "a").is_some(), keep == 1);
     }
@@ -102,12 +75,7 @@ fn a_full_disk_refuses_cleanly_and_works_again_when_it_has_space() {
     let store = MemoryStore::new();
     store.set_full(true);
     let refused = put(&store, "a", "1", Durability::Synced);
-    assert_eq!(
-        refused,
-        Err(StoreError::Full {
-            operation: "writing a batch"
-        })
-    );
+    assert_eq!(refused, Err(StoreError::Full { operation: "writing a batch" }));
     store.set_full(false);
     put(&store, "a", "2", Durability::Synced).unwrap();
     assert_eq!(value(&store, "a").as_deref(), Some("2"));
@@ -118,10 +86,7 @@ fn a_flipped_bit_and_a_misdirected_write_are_corruption() {
     let store = MemoryStore::new();
     put(&store, "a", "1", Durability::Synced).unwrap();
     assert!(store.misdirect(Family::Votes, b"a", b"b"));
-    let corrupt = |key: &str| StoreError::Corrupt {
-        family: Family::Votes,
-        key: key.into(),
-    };
+    let corrupt = |key: &str| StoreError::Corrupt { family: Family::Votes, key: key.into() };
     assert_eq!(store.get(Family::Votes, b"b"), Err(corrupt("b")));
     assert!(store.flip_bit(Family::Votes, b"a", 64));
     assert_eq!(store.get(Family::Votes, b"a"), Err(corrupt("a")));

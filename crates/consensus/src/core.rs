@@ -17,7 +17,7 @@ use crate::complaints::Complaints;
 use crate::config::{Config, Link, Now};
 use crate::effect::{CoreNotice, Effect, Input, Own};
 use crate::fairness::Fairness;
-use crate::peers::Peers;
+use crate::peers::{Peers, Turns};
 use crate::recovered::Recovered;
 use crate::timeouts::Timeouts;
 use crate::votes::{Kept, Votes};
@@ -52,6 +52,8 @@ pub struct Core {
     pub(crate) last_vote: Option<Claim>,
     /// What was asked of whom lately, so that it isn't asked again at once.
     pub(crate) asked_ms: BTreeMap<Digest, u64>,
+    /// Whom a stretch of the chain was asked of last.
+    pub(crate) segments_asked: Turns,
     /// When this core last delivered.
     pub(crate) delivered_ms: u64,
     /// A proposal too far ahead of the local clock is judged again at this time.

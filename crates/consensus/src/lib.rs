@@ -43,6 +43,6 @@ pub use crate::config::{Config, Link, Now};
 pub use crate::core::{Core, Held};
 pub use crate::effect::{Cause, CoreNotice, Effect, Input, Own};
 pub use crate::fairness::{LaneDemand, LaneWaits};
-pub use crate::peers::Peer;
+pub use crate::peers::{Peer, Turns};
 pub use crate::proposing::Slot;
 pub use crate::recovered::Recovered;

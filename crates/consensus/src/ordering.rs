@@ -1,7 +1,7 @@
 //! The normal case: accept, prepare, commit, deliver (protocol §§3.2–3.4, 3.6).
 
 use quorate_crypto::Digest;
-use quorate_types::ids::{Sequence, View};
+use quorate_types::ids::{BlockTime, Sequence, View};
 use quorate_types::message::{Request, Segment};
 use quorate_types::proposal::{Payload, PrePrepare, Proposal};
 use quorate_types::vote::{Certificate, Claim, Phase, Vote};
@@ -51,7 +51,23 @@ impl Core {
             *newest = view;
             held.clear();
         }
+        let time = pre_prepare.proposal.time;
+        let is_new = !held.contains_key(&sequence);
         held.entry(sequence).or_insert(pre_prepare);
+        if is_new && view == self.reign.view && self.reign.active {
+            self.judge_clock(now, time);
+        }
+    }
+
+    /// protocol §4.5: how late a proposal's block time was when it came. The way here, and once more if the first
+    /// copy was lost, is not the primary's clock; nor is the time that its payload takes to be fetched.
+    fn judge_clock(&mut self, now: Now, time: BlockTime) {
+        let parameters = &self.config.parameters;
+        let allowed_ms = u64::from(parameters.drift_ms)
+            .saturating_add(u64::from(parameters.status_interval_ms))
+            .saturating_add(self.timeouts.round_trip_ms());
+        let is_late = time.0.saturating_add(allowed_ms) < now.wall_ms;
+        self.reign.slow_times = if is_late { self.reign.slow_times.saturating_add(1) } else { 0 };
     }
 
     /// Votes prepare for the next pre-prepare that the rules admit; false if there is none.
@@ -95,7 +111,9 @@ impl Core {
         let proposal = &candidate.proposal;
         let digest = candidate.vote.statement.digest;
         let sequence = proposal.sequence;
-        if !self.in_window(sequence) || self.reign.prepared >= Some(sequence) {
+        // Nothing at or below the anchor is voted for by a pre-prepare (protocol §5.3), committed or not.
+        let is_open = self.in_window(sequence) && sequence > self.reign.anchor.sequence;
+        if !is_open || self.reign.prepared >= Some(sequence) {
             return Err(Hold::NotNow);
         }
         let parent = self.admit_parent(proposal).ok_or(Hold::Parent)?;
@@ -180,8 +198,6 @@ impl Core {
     }
 
     fn prepare(&mut self, now: Now, candidate: &PrePrepare, out: &mut Vec<Effect>) {
-        let behind = candidate.proposal.time.0.saturating_add(u64::from(self.config.parameters.drift_ms));
-        self.reign.slow_times = if behind < now.wall_ms { self.reign.slow_times.saturating_add(1) } else { 0 };
         let claim = candidate.vote.statement.claim();
         for tip in &candidate.proposal.payload.tips {
             self.fairness.on_named(tip.lane, tip.number);
@@ -461,6 +477,7 @@ impl Core {
         if !joins || certificate.claim.sequence <= self.tip().sequence {
             return;
         }
+        self.segments_asked.answered();
         for proposal in proposals {
             self.hold_proposal(proposal.digest(), &proposal, out);
         }

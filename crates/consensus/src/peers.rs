@@ -17,6 +17,37 @@ pub struct Peer {
     pub executed: Sequence,
     /// Monotonic time of the report; 0: none yet.
     pub heard_ms: u64,
+    /// Monotonic time of the last report of it that was answered; 0: none yet.
+    pub answered_ms: u64,
+}
+
+/// Whom to ask next for something that many hold: one validator at a time, each in its turn, so that nobody is
+/// asked for the same thing by all of a cluster's reports, and nobody who answers nothing is asked for ever.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Turns {
+    /// Who was asked last, and when; cleared when the answer has come.
+    asked: Option<(ValidatorIndex, u64)>,
+    last: Option<ValidatorIndex>,
+}
+
+impl Turns {
+    /// Whether `from`, which offers the thing, is to be asked now: nothing is in flight for `again_ms`, and it
+    /// comes after the one asked last. After twice that anyone is next.
+    pub fn take(&mut self, from: ValidatorIndex, now_ms: u64, again_ms: u64) -> bool {
+        let waited_ms = self.asked.map_or(u64::MAX, |(_, at_ms)| now_ms.saturating_sub(at_ms));
+        let is_next = self.last.is_none_or(|last| from > last) || waited_ms >= again_ms.saturating_mul(2);
+        let due = waited_ms >= again_ms && is_next;
+        if due {
+            self.asked = Some((from, now_ms));
+            self.last = Some(from);
+        }
+        due
+    }
+
+    /// The answer has come: the next question may go out at once.
+    pub const fn answered(&mut self) {
+        self.asked = None;
+    }
 }
 
 /// All peers' reports, by index, this validator's own place unused.
@@ -42,8 +73,22 @@ impl Peers {
             stable: status.stable,
             executed: status.executed,
             heard_ms: now_ms.max(1),
+            answered_ms: before.answered_ms,
         };
         before
+    }
+
+    /// Whether a report of `from` may be answered now: not more often than it should report.
+    pub(crate) fn may_answer(&self, from: ValidatorIndex, now_ms: u64, interval_ms: u64) -> bool {
+        let answered_ms = self.peers.get(from.position()).map_or(0, |peer| peer.answered_ms);
+        answered_ms == 0 || now_ms.saturating_sub(answered_ms) >= interval_ms / 2
+    }
+
+    /// A report of `from` was answered.
+    pub(crate) fn on_answered(&mut self, from: ValidatorIndex, now_ms: u64) {
+        if let Some(peer) = self.peers.get_mut(from.position()) {
+            peer.answered_ms = now_ms.max(1);
+        }
     }
 
     pub(crate) fn heard_ms(&self, validator: ValidatorIndex) -> u64 {

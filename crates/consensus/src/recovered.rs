@@ -16,7 +16,7 @@ use crate::complaints::Complaints;
 use crate::config::{Config, Link, Now};
 use crate::core::{Certificates, Core, Reign};
 use crate::fairness::Fairness;
-use crate::peers::Peers;
+use crate::peers::{Peers, Turns};
 use crate::timeouts::Timeouts;
 use crate::votes::Votes;
 
@@ -152,6 +152,7 @@ pub(crate) fn rebuild(config: Config, recovered: Recovered, now: Now) -> Core {
         executed: recovered.executed,
         last_vote,
         asked_ms: BTreeMap::new(),
+        segments_asked: Turns::default(),
         delivered_ms: now.monotonic_ms,
         judge_again_ms: None,
         waiting_room: false,

@@ -80,14 +80,23 @@ impl Core {
         self.take_complaint(from, &status);
         // Behind what this peer already had one report ago: not in flight, missing.
         let lacks = before.committed > self.tip().sequence;
-        if lacks {
+        let interval_ms = u64::from(self.config.parameters.status_interval_ms);
+        if lacks && self.segments_asked.take(from, now.monotonic_ms, interval_ms) {
             out.push(Effect::Ask(from, Request::Segment(self.tip().sequence.next())));
         }
+        // A report is small and its answer isn't: who reports in a hurry is answered at the ordinary pace.
+        if !self.peers.may_answer(from, now.monotonic_ms, interval_ms) {
+            return;
+        }
+        let before_answers = out.len();
         self.answer_view(from, &status, out);
         if status.committed < self.tip().sequence {
             self.answer_commit(from, before.committed, &status, out);
         } else if self.is_stalled(now) {
             self.answer_votes(from, &status, out);
+        }
+        if out.len() > before_answers {
+            self.peers.on_answered(from, now.monotonic_ms);
         }
     }
 

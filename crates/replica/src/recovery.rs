@@ -168,6 +168,9 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
         executions,
         standing,
         executed,
+        told_own: Default::default(),
+        certificates_asked: Default::default(),
+        certified_before: stable,
         executed_before: executed,
         settles_anew: true,
     })

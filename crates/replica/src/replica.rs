@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use quorate_accountability::{Ledger, Noted};
-use quorate_consensus::{Core, CoreNotice, Effect, Input, LaneWaits, Link, Now, Own};
+use quorate_consensus::{Core, CoreNotice, Effect, Input, LaneWaits, Link, Now, Own, Turns};
 use quorate_crypto::Digest;
 use quorate_dag::{Admission, Check, Lanes};
 use quorate_types::bundle::Bundle;
 use quorate_types::contradiction::Contradiction;
 use quorate_types::ids::{Sequence, ValidatorIndex};
-use quorate_types::message::{Message, Request, Status, VoteMessage};
+use quorate_types::message::{Message, Status, VoteMessage};
 use quorate_types::operation::Operation;
 use quorate_types::proposal::Proposal;
 use quorate_types::verified::Context;
@@ -49,6 +49,12 @@ pub struct Replica {
     pub(crate) batch: u64,
     /// The highest sequence executed here.
     pub(crate) executed: Sequence,
+    /// When each peer was last told what is held here of its key.
+    pub(crate) told_own: BTreeMap<ValidatorIndex, u64>,
+    /// Whom execution certificates were asked of last.
+    pub(crate) certificates_asked: Turns,
+    /// How far certificates reached when the last status went out.
+    pub(crate) certified_before: Sequence,
     /// What was executed when the last status went out.
     pub(crate) executed_before: Sequence,
     /// Set at the start, until results and certificates from the records have been compared.
@@ -169,7 +175,7 @@ impl Replica {
             Effect::SaveCommit(certificate) => {
                 records::commit(certificate.claim.sequence).put(&mut out.records, &certificate);
             }
-            Effect::CheckPayload(digest, proposal) => self.check_payload(now, digest, proposal, inputs, out),
+            Effect::CheckPayload(digest, proposal) => self.check_payload(now, (digest, proposal), inputs, out),
             Effect::Deliver(link, proposal) => self.deliver(link, proposal, out),
             Effect::Send(to, message) => out.send(to, message),
             Effect::Broadcast(message) => out.broadcast(message),
@@ -184,8 +190,7 @@ impl Replica {
     fn check_payload(
         &mut self,
         now: Now,
-        digest: Digest,
-        proposal: Proposal,
+        (digest, proposal): (Digest, Proposal),
         inputs: &mut VecDeque<Input>,
         out: &mut Outbox,
     ) {
@@ -217,7 +222,7 @@ impl Replica {
                 continue;
             }
             let mut inputs = VecDeque::new();
-            self.check_payload(now, digest, proposal, &mut inputs, out);
+            self.check_payload(now, (digest, proposal), &mut inputs, out);
             for input in inputs {
                 self.drive(now, input, out);
             }
@@ -371,7 +376,11 @@ impl Replica {
     }
 
     fn on_status(&mut self, now: Now, from: ValidatorIndex, status: Status, out: &mut Outbox) {
-        if status.asks_for_own {
+        let interval_ms = u64::from(self.context.parameters.status_interval_ms);
+        let told_ms = self.told_own.get(&from).copied();
+        let may_tell = told_ms.is_none_or(|told_ms| now.monotonic_ms.saturating_sub(told_ms) >= interval_ms / 2);
+        if status.asks_for_own && may_tell {
+            self.told_own.insert(from, now.monotonic_ms);
             // At once: it can't sign before it knows (protocol §7.3). Answering needs no vote.
             let yours = Some(Box::new(self.held_of(from)));
             out.send(from, Message::Status(Box::new(Status { yours, asks_for_own: false, ..self.status() })));
@@ -382,9 +391,7 @@ impl Replica {
                 self.fetching.want_from(now, want, from, out);
             }
         }
-        if status.certified > self.executions.certified() && self.executed > self.executions.certified() {
-            out.ask(from, Request::Execution(self.executions.certified().next()));
-        }
+        self.ask_for_certificates(now, from, status.certified, out);
         self.drive(now, Input::Status(from, Box::new(status)), out);
     }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use quorate_consensus::{Input, Now};
 use quorate_types::execution::{ExecutionCertificate, ExecutionVote};
-use quorate_types::message::Message;
+use quorate_types::ids::{Sequence, ValidatorIndex};
+use quorate_types::message::{Message, Request};
 use quorate_types::signed::Signed;
 
 use crate::execution::Executed;
@@ -14,6 +15,8 @@ use crate::records;
 use crate::replica::Replica;
 use crate::standing::Quarantine;
 
+/// So many certificates behind a peer, they aren't in flight, they are missing.
+const FAR_BEHIND: u64 = 64;
 /// Own execution votes re-sent with one status.
 const RESENT_EXECUTIONS: usize = 32;
 
@@ -59,6 +62,7 @@ impl Replica {
 
     pub(crate) fn on_execution_certificate(&mut self, now: Now, certificate: ExecutionCertificate, out: &mut Outbox) {
         if self.executions.on_certificate(&certificate) {
+            self.certificates_asked.answered();
             self.keep_execution_certificate(now, certificate, out);
         }
     }
@@ -88,8 +92,20 @@ impl Replica {
         }
     }
 
+    /// Certificates that others hold and that don't come by themselves are asked for, of one peer at a time.
+    pub(crate) fn ask_for_certificates(&mut self, now: Now, from: ValidatorIndex, theirs: Sequence, out: &mut Outbox) {
+        let certified = self.executions.certified();
+        let is_stuck = certified == self.certified_before || theirs.above(certified) > FAR_BEHIND;
+        let lacks = theirs > certified && self.executed > certified && is_stuck;
+        let again_ms = u64::from(self.context.parameters.status_interval_ms);
+        if lacks && self.certificates_asked.take(from, now.monotonic_ms, again_ms) {
+            out.ask(from, Request::Execution(certified.next()));
+        }
+    }
+
     /// Own votes that made no certificate since the status before go out again.
     pub(crate) fn resend_execution_votes(&mut self, out: &mut Outbox) {
+        self.certified_before = self.executions.certified();
         let until = std::mem::replace(&mut self.executed_before, self.executed);
         if !self.standing.signs() {
             return;

@@ -21,7 +21,7 @@ use quorate_types::vote::{Certificate, Claim, Phase, Vote};
 const EPOCH: Epoch = Epoch(0);
 
 fn key(validator: u16) -> SecretKey {
-    SecretKey::from_seed([u8::try_from(validator).unwrap() + 1; 32])
+    SecretKey::from_seed([u8::try_from(validator).expect("a small set") + 1; 32])
 }
 
 fn index(validator: u16) -> ValidatorIndex {
@@ -44,7 +44,7 @@ fn context() -> Context {
         cluster: cluster(),
         scheme: Scheme::Ed25519,
         epoch: EPOCH,
-        set: Arc::new(ValidatorSet::new((0..4).map(validator).collect()).unwrap()),
+        set: Arc::new(ValidatorSet::new((0..4).map(validator).collect()).expect("four are a set")),
         parameters: Arc::new(Parameters::default()),
         start: (Sequence(0), Digest::ZERO),
     }
@@ -109,7 +109,7 @@ fn new_view(view: u64, senders: &[u16], prepared: Option<(u16, Certificate)>) ->
         view_changes: senders.iter().map(|sender| sign(change(*sender, view, claim_of(*sender)))).collect(),
         prepared: prepared.as_ref().map(|(_, certificate)| certificate.clone()),
         committed: None,
-        validator: index(u16::try_from(view % 4).unwrap()),
+        validator: index(u16::try_from(view % 4).expect("below four")),
     }
 }
 
@@ -122,7 +122,7 @@ fn bundle() -> Bundle {
     let operation = OperationBuilder::new(cluster(), author.public(), 1, BlockTime(1))
         .mutate(EntityId::new("hits", "page"), Change::Create { value: None })
         .sign(&author)
-        .unwrap();
+        .expect("a small operation");
     let operations = vec![Arc::new(operation)];
     let header = BundleHeader {
         epoch: EPOCH,

@@ -178,3 +178,18 @@ fn the_anchor_vote_answers_the_primarys() {
         effects.iter().any(|effect| matches!(effect, Effect::SignVote(_, Some(answers)) if *answers == primary));
     assert!(answered, "{effects:?}");
 }
+
+/// protocol §5.3: nothing at or below the anchor is voted on by way of a pre-prepare, though its parent be committed:
+/// a prepared certificate of the new view, below what an earlier one prepared, would look higher than that.
+#[test]
+fn what_is_committed_below_the_anchor_is_not_voted_on_again() {
+    let mut bench = Bench::new(2);
+    let proposals = chain(genesis(), 4, 1);
+    bench.deliver(0, &proposals[..3]);
+    bench.enter(1, None, Some(committed(0, link_of(&proposals[2]))));
+    for proposal in &proposals {
+        bench.pre_prepare(1, proposal);
+    }
+    let in_view = bench.all_votes().into_iter().filter(|vote| vote.view.0 == 1);
+    assert_eq!(places(&in_view.collect::<Vec<_>>()), [(Phase::Prepare, 1, 4)]);
+}

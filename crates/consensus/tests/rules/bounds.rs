@@ -117,6 +117,7 @@ fn answers_to_a_report_are_bounded_and_start_with_the_lowest() {
     bench.pass(200);
     let sent = sent_to(&bench.status(3, status(0, true, 0)), 3);
     assert_eq!(sent.len(), 128);
+    bench.pass(50);
     let first = sent.iter().find_map(|message| match message {
         Message::PrePrepare(pre_prepare) => Some(pre_prepare.proposal.sequence),
         _ => None,
@@ -156,6 +157,22 @@ fn a_report_of_nonsense_costs_one_question() {
         asked += asked_in(&effects).len();
         assert!(!effects.iter().any(|effect| matches!(effect, Effect::Send(..) | Effect::Broadcast(_))));
     }
-    assert_eq!(asked, 9, "one for each report after the first");
+    assert_eq!(asked, 1, "one at a time");
     assert_eq!((bench.core.view(), bench.core.is_active()), (View(0), true));
+}
+
+/// protocol §9.5: who reports in a hurry is answered at the ordinary pace: a small report can't be made a flood of
+/// answers.
+#[test]
+fn reports_in_a_hurry_are_answered_at_the_ordinary_pace() {
+    let mut bench = Bench::new(1);
+    let proposal = child(genesis(), 1);
+    bench.pre_prepare(0, &proposal);
+    bench.pass(100);
+    let answers = |bench: &mut Bench| sent_to(&bench.status(3, status(0, true, 0)), 3).len();
+    assert_eq!(answers(&mut bench), 2, "the proposal and the own vote");
+    assert_eq!((0..100).map(|_| answers(&mut bench)).sum::<usize>(), 0);
+    assert_eq!(sent_to(&bench.status(2, status(0, true, 0)), 2).len(), 2, "others are answered all the same");
+    bench.pass(50);
+    assert_eq!(answers(&mut bench), 2);
 }

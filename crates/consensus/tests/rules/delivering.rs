@@ -139,3 +139,35 @@ fn a_received_certificate_counts_as_its_votes_do() {
     assert_eq!(from_votes[1].signer(), index(1));
     assert_eq!(delivered_in(&bench.certificate(received)), [1]);
 }
+
+/// protocol §8.3, §9.5: it asks one peer at a time, each in its turn: not all of a cluster for the same thing, and
+/// not one that answers nothing for ever.
+#[test]
+fn stretches_are_asked_for_of_one_peer_at_a_time_in_turn() {
+    let mut bench = Bench::new(3);
+    let mut whom = Vec::new();
+    for _ in 0..8 {
+        for peer in [0, 1, 2] {
+            let effects = bench.status(peer, status(0, true, 5));
+            whom.extend((!asked_in(&effects).is_empty()).then_some(peer));
+        }
+        bench.pass(100);
+    }
+    let all = [0, 1, 2];
+    assert!(all.iter().all(|peer| whom.contains(peer)), "{whom:?}");
+    assert!(whom.len() <= 8 && whom.windows(2).all(|pair| pair[0] != pair[1]), "{whom:?}");
+}
+
+/// protocol §8.3: when the answer has come, the next question goes out with the next report.
+#[test]
+fn an_answered_question_is_followed_by_the_next_at_once() {
+    let mut bench = Bench::new(3);
+    let proposals = chain(genesis(), 8, 1);
+    bench.status(0, status(0, true, 8));
+    assert_eq!(asked_in(&bench.status(0, status(0, true, 8))), [Request::Segment(Sequence(1))]);
+    assert_eq!(asked_in(&bench.status(1, status(0, true, 8))), []);
+    bench.status(1, status(0, true, 8));
+    let certificate = committed(0, link_of(&proposals[3]));
+    bench.step(Input::Segment(Box::new(Segment { proposals: proposals[..4].to_vec(), certificate })));
+    assert_eq!(asked_in(&bench.status(0, status(0, true, 8))), [Request::Segment(Sequence(5))]);
+}

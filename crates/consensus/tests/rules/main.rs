@@ -3,6 +3,7 @@
 //! Each file stands for a stretch of `docs/protocol.md`, each test for a sentence of it. Statements carry dummy
 //! signatures: that they verify is checked before the core ever sees them.
 
+#[expect(clippy::unwrap_used, reason = "in a test's harness a panic is the report")]
 mod support;
 
 mod anchor;

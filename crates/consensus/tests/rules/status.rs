@@ -137,7 +137,9 @@ fn a_peer_below_or_changing_gets_the_new_view() {
     bench.new_view(accepted.clone());
     let expected = [Message::NewView(Box::new(accepted))];
     assert_eq!(sent_to(&bench.status(3, status(0, true, 0)), 3), expected);
+    bench.pass(50);
     assert_eq!(sent_to(&bench.status(3, status(1, false, 0)), 3), expected);
+    bench.pass(50);
     assert_eq!(sent_to(&bench.status(3, status(1, true, 0)), 3), []);
     assert_eq!(sent_to(&bench.status(3, status(2, false, 0)), 3), []);
 }
@@ -156,6 +158,7 @@ fn a_peer_gets_the_view_changes_that_it_lacks() {
         messages.iter().map(sender).collect()
     };
     assert_eq!(senders(sent_to(&bench.status(3, status(0, true, 0)), 3)), [0, 2], "it hasn't left yet");
+    bench.pass(50);
     let changing = Status { view_changes: voters(&[0, 3]), ..status(1, false, 0) };
     assert_eq!(senders(sent_to(&bench.status(3, changing), 3)), [2]);
 }

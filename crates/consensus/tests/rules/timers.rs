@@ -266,6 +266,25 @@ fn a_primary_whose_clock_is_slow_leads_to_a_complaint() {
     assert_eq!(fired, [Cause::SlowClock]);
 }
 
+/// protocol §4.5: what a payload takes to be fetched is not the primary's clock: a backlog is no reason to complain.
+#[test]
+fn proposals_that_wait_for_bundles_do_not_make_the_primarys_clock_slow() {
+    let mut bench = Bench::new(1);
+    let mut parent = genesis();
+    for number in 1..=20 {
+        let proposal = child_at(parent, number, bench.now.wall_ms);
+        bench.withheld.push(proposal.digest());
+        bench.pre_prepare(0, &proposal);
+        wait(&mut bench, 450, &nothing_waits());
+        wait(&mut bench, 450, &nothing_waits());
+        bench.step(Input::Payload(proposal.digest(), true));
+        bench.certificate(committed(0, link_of(&proposal)));
+        bench.stable(number / 4 * 4);
+        parent = link_of(&proposal);
+    }
+    assert!(!causes(&bench.log).contains(&Cause::SlowClock), "{:?}", causes(&bench.log));
+}
+
 /// protocol §4.6: alone, a validator doesn't complain about itself.
 #[test]
 fn a_validator_alone_never_complains() {

@@ -69,11 +69,13 @@ fn while_waiting_the_view_change_is_sent_again_to_who_lacks_it() {
     bench.make_leave();
     let lacks = Status { view_changes: [index(0)].into_iter().collect(), ..status(1, false, 0) };
     for _ in 0..3 {
+        bench.pass(50);
         let sent = sent_to(&bench.status(0, lacks.clone()), 0);
         let own =
             |message: &&Message| matches!(message, Message::ViewChange(change) if change.signed.signer() == index(3));
         assert_eq!(sent.iter().filter(own).count(), 1);
     }
+    bench.pass(50);
     let has = Status { view_changes: [index(0), index(3)].into_iter().collect(), ..status(1, false, 0) };
     assert_eq!(sent_to(&bench.status(0, has), 0), []);
 }

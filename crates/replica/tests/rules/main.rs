@@ -1,8 +1,10 @@
 //! Replicas behind their one door, with stores in memory and a network that only orders: the smallest cluster
 //! there is.
 
+#[expect(clippy::unwrap_used, reason = "in a test's harness a panic is the report")]
 mod support;
 
 mod cluster;
 mod results;
+#[expect(clippy::unwrap_used, reason = "in a test's helpers a panic is the report")]
 mod standing;

@@ -198,7 +198,7 @@ fn a_rollback_of_store_and_guard_file_shows_in_the_peers_answers() {
     cluster.hosts[2] = cluster.boot(2, old, guard);
     assert!(!is_quarantined(&cluster, 2), "by itself it can't know");
     let sent_before = cluster.sent.len();
-    cluster.run(100);
+    cluster.run(400);
     assert!(why(&cluster, 2).contains("of this validator's key that its store doesn't know"), "{}", why(&cluster, 2));
     assert!(!cluster.sent[sent_before..].iter().any(|(from, message)| *from == 2 && is_signed_by(2, message)));
 }

@@ -15,7 +15,7 @@ use quorate_types::receipt::{EntityVersion, Location, MAX_CONCURRENT, Rejection,
 
 use crate::entity::{self, Content, Entity, Head, Header, Position};
 use crate::keys;
-use crate::overlay::Overlay;
+use crate::overlay::{Overlay, damaged};
 
 /// What an operation may touch whatever others of its sequence did.
 const ALWAYS_FITS_BYTES: usize = 16 << 10;
@@ -40,6 +40,8 @@ impl From<Rejection> for Stop {
 
 /// One entity during an operation.
 pub(crate) struct Slot {
+    /// Its key in the state.
+    key: Vec<u8>,
     /// As the operation found it.
     before: Option<Header>,
     /// As it is now. Absent when it doesn't exist.
@@ -131,33 +133,28 @@ impl<'s, 'r, R: StateReader> Draft<'s, 'r, R> {
     }
 
     fn read(&mut self, entity: &EntityId) -> Result<Slot, Stop> {
-        let state = self.state;
-        let slot = match entity::read(entity, |key| state.read(key))? {
-            None => Slot { before: None, now: None, applied: 0, changed_by: None },
-            Some((Entity { header, content }, size)) => {
-                self.budget.spend(size)?;
-                Slot { applied: header.version, before: Some(header), now: Some(content), changed_by: None }
-            }
+        let key = keys::entity(entity);
+        let Some((Entity { header, content }, size)) = entity::read(self.state, &key)? else {
+            return Ok(Slot { key, before: None, now: None, applied: 0, changed_by: None });
         };
-        Ok(slot)
+        self.budget.spend(size)?;
+        Ok(Slot { key, applied: header.version, before: Some(header), now: Some(content), changed_by: None })
     }
 
     /// Changes the sum over a kind's accounts. It is wider than any number of balances can reach.
     pub(crate) fn change_supply(&mut self, kind: &str, by: i128) -> Result<(), StoreError> {
         let supply = match self.supplies.get(kind) {
             Some(supply) => *supply,
-            None => read_supply(self.state.read(&keys::supply(kind))?, kind)?,
+            None => read_supply(self.state, kind)?,
         };
         self.supplies.insert(kind.to_owned(), supply.saturating_add(by));
         Ok(())
     }
 
-    /// The heads of all entities touched so far, once each.
-    pub(crate) fn heads(&self) -> Vec<Head> {
+    /// The heads of all entities touched so far.
+    pub(crate) fn heads(&self) -> impl Iterator<Item = &Head> {
         let headers = self.slots.values().filter_map(|slot| slot.before.as_ref());
-        let heads: BTreeMap<OperationId, Head> =
-            headers.flat_map(|header| &header.heads).map(|head| (head.operation, *head)).collect();
-        heads.into_values().collect()
+        headers.flat_map(|header| &header.heads)
     }
 
     /// Bytes touched so far.
@@ -176,11 +173,11 @@ impl<'s, 'r, R: StateReader> Draft<'s, 'r, R> {
         let mut written = Written { writes: Vec::new(), versions: Vec::new() };
         for (entity, slot) in std::mem::take(&mut self.slots) {
             let Some(mutation) = slot.changed_by else { continue };
-            let Slot { before, now, applied, .. } = slot;
+            let Slot { key, before, now, applied, .. } = slot;
             let existed = before.is_some();
             let Some(content) = now else {
                 if existed {
-                    written.writes.push((keys::entity(&entity), None));
+                    written.writes.push((key, None));
                     written.versions.push(EntityVersion { entity, version: 0 });
                 }
                 continue;
@@ -196,7 +193,7 @@ impl<'s, 'r, R: StateReader> Draft<'s, 'r, R> {
             let header = Header { version, last: operation, changed: at.sequence, heads };
             let bytes = encode(&entity, &Entity { header, content }, mutation, parameters)?;
             self.budget.spend(bytes.len())?;
-            written.writes.push((keys::entity(&entity), Some(bytes)));
+            written.writes.push((key, Some(bytes)));
             written.versions.push(EntityVersion { entity, version });
         }
         for (kind, supply) in &self.supplies {
@@ -224,8 +221,11 @@ fn encode(entity: &EntityId, record: &Entity, mutation: u32, parameters: &Parame
 }
 
 /// A kind's supply as the state holds it; 0 before the first mint.
-pub(crate) fn read_supply(bytes: Option<Vec<u8>>, kind: &str) -> Result<i128, StoreError> {
-    let Some(bytes) = bytes else { return Ok(0) };
-    let fixed: [u8; 16] = bytes[..].try_into().map_err(|_| crate::overlay::damaged(&keys::supply(kind)))?;
-    Ok(i128::from_be_bytes(fixed))
+pub(crate) fn read_supply<R: StateReader>(state: &Overlay<'_, R>, kind: &str) -> Result<i128, StoreError> {
+    let key = keys::supply(kind);
+    let supply = state.look(&key, |bytes| {
+        let fixed: [u8; 16] = bytes.try_into().map_err(|_| damaged(&key))?;
+        Ok(i128::from_be_bytes(fixed))
+    });
+    Ok(supply?.unwrap_or(0))
 }

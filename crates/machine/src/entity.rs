@@ -3,15 +3,13 @@
 //! An entity is one entry: what the machine knows about it and its value. A deleted entity leaves
 //! nothing behind; one created again starts at version 1.
 
-use quorate_storage::StoreError;
+use quorate_storage::{StateReader, StoreError};
 use quorate_types::codec::{Canonical, DecodeError, Reader, encode_list};
 use quorate_types::ids::{BlockTime, OperationId, Sequence};
-use quorate_types::operation::EntityId;
 use quorate_types::receipt::MAX_CONCURRENT;
 use quorate_types::value::Value;
 
-use crate::keys;
-use crate::overlay::decode;
+use crate::overlay::{Overlay, decode};
 
 /// An entity that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,14 +72,9 @@ impl Position {
     }
 }
 
-/// The entry of an entity, read from the state.
-pub(crate) fn read(
-    entity: &EntityId,
-    get: impl FnOnce(&[u8]) -> Result<Option<Vec<u8>>, StoreError>,
-) -> Result<Option<(Entity, usize)>, StoreError> {
-    let key = keys::entity(entity);
-    let Some(bytes) = get(&key)? else { return Ok(None) };
-    Ok(Some((decode(&key, &bytes)?, bytes.len())))
+/// The entity in the entry of `key`, and the entry's size in bytes.
+pub(crate) fn read<R: StateReader>(state: &Overlay<'_, R>, key: &[u8]) -> Result<Option<(Entity, usize)>, StoreError> {
+    state.look(key, |bytes| Ok((decode(key, bytes)?, bytes.len())))
 }
 
 impl Canonical for Entity {

@@ -50,6 +50,7 @@ pub fn execute<R: StateReader>(
         kinds,
         at: block.position(),
         schedule: Schedule::default(),
+        somebody_waits: false,
         touched: 0,
         places: 0,
         receipts: Vec::new(),
@@ -69,6 +70,8 @@ struct Run<'a, R> {
     kinds: &'a Kinds,
     at: Position,
     schedule: Schedule,
+    /// Whether the waiting room may hold an operation: it mostly doesn't, and then nothing is looked up there.
+    somebody_waits: bool,
     /// Bytes of entities that the sequence's operations have touched.
     touched: usize,
     /// Operations that have entered the waiting room at this sequence.
@@ -106,12 +109,12 @@ impl Done {
 impl<R: StateReader> Run<'_, R> {
     /// Schedules what is new.
     fn take_in(&mut self, block: &Block<'_>) -> Result<(), StoreError> {
+        self.somebody_waits = waiting::total(&self.state)?.operations > 0;
         let mut seen = BTreeSet::new();
-        let somebody_waits = waiting::total(&self.state)?.operations > 0;
         let ranks = schedule::ranks(block.ordered, &block.proposal);
         for (ordered, rank) in block.ordered.iter().zip(ranks) {
             let id = ordered.operation.id();
-            let waits = somebody_waits && waiting::contains(&self.state, &id)?;
+            let waits = self.somebody_waits && waiting::contains(&self.state, &id)?;
             let is_known = waits || !seen.insert(id) || self.has_executed(&id)?;
             if is_known {
                 continue;
@@ -145,6 +148,9 @@ impl<R: StateReader> Run<'_, R> {
 
     /// What has waited for `D` waits no longer.
     fn lapse(&mut self) -> Result<(), StoreError> {
+        if !self.somebody_waits {
+            return Ok(());
+        }
         for id in waiting::lapsed(&self.state, self.at, self.parameters)? {
             // Another one's lapsing may have set it free.
             let Some((waiting, missing)) = waiting::take(&mut self.state, &id)? else { continue };
@@ -170,6 +176,7 @@ impl<R: StateReader> Run<'_, R> {
             let waiting = Waiting { since: self.at, place: self.places, lane, operation };
             if waiting::enter(&mut self.state, &waiting, &missing, self.parameters)? {
                 self.places = self.places.saturating_add(1);
+                self.somebody_waits = true;
                 continue;
             }
             let text = "a parent has not executed, and there is no room to wait for it; submit parents first";
@@ -293,6 +300,9 @@ impl<R: StateReader> Run<'_, R> {
             concurrent_with: done.concurrent_with,
         });
         self.schedule.on_executed(&id);
+        if !self.somebody_waits {
+            return Ok(());
+        }
         for Waiting { since, place, lane, operation } in waiting::release(&mut self.state, &id)? {
             let rank = Rank::Waited { sequence: since.sequence.0, place };
             self.schedule.add(rank, Task { lane, operation }, Vec::new());

@@ -18,9 +18,6 @@ use crate::overlay::{Overlay, decode};
 /// Ancestors looked at when heads are searched for among them. What lies deeper counts as not seen.
 const MAX_ANCESTORS: usize = 256;
 
-/// Entries of the log looked at at a time.
-const LOG_CHUNK: usize = 256;
-
 /// Parents of an operation, at the highest limit that a genesis may set.
 const MAX_PARENTS: usize = 16;
 
@@ -64,15 +61,15 @@ pub(crate) fn insert<R: StateReader>(state: &mut Overlay<'_, R>, operation: &Ope
 /// Those of `heads` that are not among the ancestors of an operation with these parents.
 ///
 /// The search goes breadth first and ends after [`MAX_ANCESTORS`] operations.
-pub(crate) fn unseen<R: StateReader>(
+pub(crate) fn unseen<'h, R: StateReader>(
     state: &Overlay<'_, R>,
     parents: &[OperationId],
-    heads: Vec<Head>,
+    heads: impl Iterator<Item = &'h Head>,
     now: Position,
     parameters: &Parameters,
 ) -> Result<BTreeMap<OperationId, Head>, StoreError> {
-    let current = heads.into_iter().filter(|head| !has_lapsed(head.at, now, parameters));
-    let mut unseen: BTreeMap<OperationId, Head> = current.map(|head| (head.operation, head)).collect();
+    let current = heads.filter(|head| !has_lapsed(head.at, now, parameters));
+    let mut unseen: BTreeMap<OperationId, Head> = current.map(|head| (head.operation, *head)).collect();
     let mut queue: VecDeque<OperationId> = parents.iter().copied().collect();
     let mut visited = BTreeSet::new();
     while let Some(ancestor) = queue.pop_front() {
@@ -90,28 +87,21 @@ pub(crate) fn unseen<R: StateReader>(
     Ok(unseen)
 }
 
-/// Removes entries that have lapsed, at most `budget` of them.
+/// Removes entries that have lapsed, at most `limit` of them.
 pub(crate) fn prune<R: StateReader>(
     state: &mut Overlay<'_, R>,
     now: Position,
     parameters: &Parameters,
-    mut budget: usize,
+    limit: usize,
 ) -> Result<(), StoreError> {
-    let (mut from, end) = (keys::LOG.to_vec(), keys::after(keys::LOG));
-    while budget > 0 {
-        let logged = state.scan_between(&from, &end, LOG_CHUNK.min(budget))?;
-        let Some((last, _)) = logged.last() else { return Ok(()) };
-        // The next key that there can be: what was looked at isn't looked at again.
-        from = [last, &[0][..]].concat();
-        budget -= logged.len();
-        for (key, bytes) in logged {
-            let Logged { operation, at } = decode(&key, &bytes)?;
-            if !has_lapsed(at, now, parameters) {
-                return Ok(());
-            }
-            state.delete(keys::indexed(&operation));
-            state.delete(key);
-        }
+    let has_lapsed = |key: &[u8], bytes: &[u8]| {
+        let Logged { at, .. } = decode(key, bytes)?;
+        Ok(has_lapsed(at, now, parameters))
+    };
+    for (key, bytes) in state.scan_while(keys::LOG, limit, has_lapsed)? {
+        let Logged { operation, .. } = decode(&key, &bytes)?;
+        state.delete(keys::indexed(&operation));
+        state.delete(key);
     }
     Ok(())
 }

@@ -32,8 +32,15 @@ pub(crate) const LOG: &[u8] = b"l";
 /// The waiting operations in order of arrival.
 pub(crate) const WAITING_QUEUE: &[u8] = b"q";
 
+/// What the waiting room holds in all.
+pub(crate) const WAITING_TOTAL: &[u8] = b"ct";
+
 pub(crate) fn entity(entity: &EntityId) -> Vec<u8> {
-    [&entities(&entity.kind), entity.id.as_bytes()].concat()
+    let mut key = Vec::with_capacity(2 + entity.kind.len() + entity.id.len());
+    for part in [b"e", entity.kind.as_bytes(), &[0], entity.id.as_bytes()] {
+        key.extend_from_slice(part);
+    }
+    key
 }
 
 /// What the keys of all entities of a kind start with.
@@ -45,58 +52,65 @@ pub(crate) fn supply(kind: &str) -> Vec<u8> {
     [b"s", kind.as_bytes()].concat()
 }
 
-pub(crate) fn window(author: &PublicKey) -> Vec<u8> {
-    [b"n", &author.as_bytes()[..]].concat()
+pub(crate) fn window(author: &PublicKey) -> [u8; 33] {
+    fixed([b"n", author.as_bytes(), &[]])
 }
 
-pub(crate) fn nonce(author: &PublicKey, slot: u16) -> Vec<u8> {
-    [&nonces(author)[..], &slot.to_be_bytes()].concat()
+pub(crate) fn nonce(author: &PublicKey, slot: u16) -> [u8; 35] {
+    fixed([b"u", author.as_bytes(), &slot.to_be_bytes()])
 }
 
 /// What the keys of all used nonces of an author start with.
-pub(crate) fn nonces(author: &PublicKey) -> Vec<u8> {
-    [b"u", &author.as_bytes()[..]].concat()
+pub(crate) fn nonces(author: &PublicKey) -> [u8; 33] {
+    fixed([b"u", author.as_bytes(), &[]])
 }
 
-pub(crate) fn window_due(due: BlockTime, author: &PublicKey) -> Vec<u8> {
-    [WINDOW_QUEUE, &due.0.to_be_bytes(), author.as_bytes()].concat()
+pub(crate) fn window_due(due: BlockTime, author: &PublicKey) -> [u8; 41] {
+    fixed([WINDOW_QUEUE, &due.0.to_be_bytes(), author.as_bytes()])
 }
 
-pub(crate) fn indexed(operation: &OperationId) -> Vec<u8> {
-    [b"o", &operation.0.as_bytes()[..]].concat()
+pub(crate) fn indexed(operation: &OperationId) -> [u8; 33] {
+    fixed([b"o", operation.0.as_bytes(), &[]])
 }
 
-pub(crate) fn logged(sequence: Sequence, index: u32) -> Vec<u8> {
-    [LOG, &sequence.0.to_be_bytes(), &index.to_be_bytes()].concat()
+pub(crate) fn logged(sequence: Sequence, index: u32) -> [u8; 13] {
+    fixed([LOG, &sequence.0.to_be_bytes(), &index.to_be_bytes()])
 }
 
-pub(crate) fn waiting(operation: &OperationId) -> Vec<u8> {
-    [b"w", &operation.0.as_bytes()[..]].concat()
+pub(crate) fn waiting(operation: &OperationId) -> [u8; 33] {
+    fixed([b"w", operation.0.as_bytes(), &[]])
 }
 
-pub(crate) fn waits_for(parent: &OperationId, child: &OperationId) -> Vec<u8> {
-    [&children(parent)[..], child.0.as_bytes()].concat()
+pub(crate) fn waits_for(parent: &OperationId, child: &OperationId) -> [u8; 65] {
+    fixed([b"p", parent.0.as_bytes(), child.0.as_bytes()])
 }
 
 /// What the keys of all that wait for a parent start with.
-pub(crate) fn children(parent: &OperationId) -> Vec<u8> {
-    [b"p", &parent.0.as_bytes()[..]].concat()
+pub(crate) fn children(parent: &OperationId) -> [u8; 33] {
+    fixed([b"p", parent.0.as_bytes(), &[]])
 }
 
-pub(crate) fn waiting_place(sequence: Sequence, position: u32) -> Vec<u8> {
-    [WAITING_QUEUE, &sequence.0.to_be_bytes(), &position.to_be_bytes()].concat()
+pub(crate) fn waiting_place(sequence: Sequence, position: u32) -> [u8; 13] {
+    fixed([WAITING_QUEUE, &sequence.0.to_be_bytes(), &position.to_be_bytes()])
 }
 
-pub(crate) fn waiting_total() -> Vec<u8> {
-    b"ct".to_vec()
+pub(crate) fn waiting_of_author(author: &PublicKey) -> [u8; 34] {
+    fixed([b"ca", author.as_bytes(), &[]])
 }
 
-pub(crate) fn waiting_of_author(author: &PublicKey) -> Vec<u8> {
-    [b"ca", &author.as_bytes()[..]].concat()
+pub(crate) fn waiting_of_lane(lane: ValidatorIndex) -> [u8; 4] {
+    fixed([b"cl", &lane.0.to_be_bytes(), &[]])
 }
 
-pub(crate) fn waiting_of_lane(lane: ValidatorIndex) -> Vec<u8> {
-    [b"cl", &lane.0.to_be_bytes()[..]].concat()
+/// The parts of a key, which are `N` bytes together; most keys are only looked up, so none is on the heap.
+fn fixed<const N: usize>(parts: [&[u8]; 3]) -> [u8; N] {
+    let (mut key, mut end) = ([0; N], 0);
+    for part in parts {
+        key[end..end + part.len()].copy_from_slice(part);
+        end += part.len();
+    }
+    assert_eq!(end, N, "a key of fixed width is filled");
+    key
 }
 
 /// The first key above all that start with `prefix`, which holds a byte below 255.

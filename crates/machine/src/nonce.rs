@@ -19,9 +19,6 @@ use crate::overlay::{Overlay, damaged, decode};
 /// The first nonce of an author lies below this, so that it has room above.
 const FIRST_NONCE_BOUND: u64 = 1 << 63;
 
-/// Windows looked up in the queue at a time.
-const QUEUE_CHUNK: usize = 256;
-
 /// An author's window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
@@ -161,20 +158,14 @@ pub(crate) fn prune<R: StateReader>(
     parameters: &Parameters,
     mut budget: usize,
 ) -> Result<(), StoreError> {
-    let (mut from, end) = (keys::WINDOW_QUEUE.to_vec(), keys::after(keys::WINDOW_QUEUE));
-    while budget > 0 {
-        let queued = state.scan_between(&from, &end, QUEUE_CHUNK.min(budget))?;
-        let Some((last, _)) = queued.last() else { return Ok(()) };
-        // The next key that there can be: what was looked at isn't looked at again.
-        from = [last, &[0][..]].concat();
-        for (key, _) in queued {
-            let (due, author) = read_due(&key)?;
-            if due > now || budget == 0 {
-                return Ok(());
-            }
-            state.delete(key);
-            budget = budget.saturating_sub(1 + settle(state, &author, now, parameters)?);
+    let is_due = |key: &[u8], _: &[u8]| Ok(read_due(key)?.0 <= now);
+    for (key, _) in state.scan_while(keys::WINDOW_QUEUE, budget, is_due)? {
+        if budget == 0 {
+            break;
         }
+        let (_, author) = read_due(&key)?;
+        state.delete(key);
+        budget = budget.saturating_sub(1 + settle(state, &author, now, parameters)?);
     }
     Ok(())
 }

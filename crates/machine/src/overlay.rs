@@ -4,11 +4,15 @@
 //! A value that can't be read is damage, never a peer's fault.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use quorate_storage::{Entries, Family, StateReader, StoreError, WriteBatch};
 use quorate_types::codec::Canonical;
 
 use crate::keys;
+
+/// Entries read at a time by [`Overlay::scan_while`] at most.
+const CHUNK: usize = 256;
 
 pub(crate) struct Overlay<'r, R> {
     reader: &'r R,
@@ -20,32 +24,37 @@ impl<'r, R: StateReader> Overlay<'r, R> {
         Self { reader, writes: BTreeMap::new() }
     }
 
-    pub(crate) fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    /// What `look` makes of the value of a key, if there is one.
+    pub(crate) fn look<T>(
+        &self,
+        key: &[u8],
+        look: impl FnOnce(&[u8]) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
         match self.writes.get(key) {
-            Some(written) => Ok(written.clone()),
-            None => self.reader.read(key),
+            Some(written) => written.as_deref().map(look).transpose(),
+            None => self.reader.read(key)?.as_deref().map(look).transpose(),
         }
     }
 
     /// The value of a key, decoded.
     pub(crate) fn load<T: Canonical>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
-        self.read(key)?.map(|bytes| decode(key, &bytes)).transpose()
+        self.look(key, |bytes| decode(key, bytes))
     }
 
     pub(crate) fn contains(&self, key: &[u8]) -> Result<bool, StoreError> {
-        Ok(self.read(key)?.is_some())
+        Ok(self.look(key, |_| Ok(()))?.is_some())
     }
 
-    pub(crate) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.writes.insert(key, Some(value));
+    pub(crate) fn put(&mut self, key: impl Into<Vec<u8>>, value: Vec<u8>) {
+        self.writes.insert(key.into(), Some(value));
     }
 
-    pub(crate) fn store<T: Canonical>(&mut self, key: Vec<u8>, value: &T) {
+    pub(crate) fn store<T: Canonical>(&mut self, key: impl Into<Vec<u8>>, value: &T) {
         self.put(key, value.to_bytes());
     }
 
-    pub(crate) fn delete(&mut self, key: Vec<u8>) {
-        self.writes.insert(key, None);
+    pub(crate) fn delete(&mut self, key: impl Into<Vec<u8>>) {
+        self.writes.insert(key.into(), None);
     }
 
     /// The first `limit` entries whose keys start with `prefix`.
@@ -53,23 +62,56 @@ impl<'r, R: StateReader> Overlay<'r, R> {
         self.scan_between(prefix, &keys::after(prefix), limit)
     }
 
+    /// The first entries whose keys start with `prefix`, up to the first that isn't `wanted`; at most
+    /// `limit`. For queues that are mostly looked at in vain: how much is read at a time grows with what
+    /// is found.
+    pub(crate) fn scan_while(
+        &self,
+        prefix: &[u8],
+        limit: usize,
+        wanted: impl Fn(&[u8], &[u8]) -> Result<bool, StoreError>,
+    ) -> Result<Entries, StoreError> {
+        let (mut from, end) = (prefix.to_vec(), keys::after(prefix));
+        let (mut found, mut chunk) = (Entries::new(), 1);
+        while found.len() < limit {
+            let entries = self.scan_between(&from, &end, chunk.min(limit - found.len()))?;
+            let Some((last, _)) = entries.last() else { break };
+            // The next key that there can be: what was looked at isn't looked at again.
+            from = [last, &[0][..]].concat();
+            for (key, value) in entries {
+                if !wanted(&key, &value)? {
+                    return Ok(found);
+                }
+                found.push((key, value));
+            }
+            chunk = CHUNK.min(4 * chunk);
+        }
+        Ok(found)
+    }
+
     /// The first `limit` entries with `from <= key < to`.
-    pub(crate) fn scan_between(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
+    fn scan_between(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
         if from >= to {
             return Ok(Entries::new());
         }
-        let written = || self.writes.range(from.to_vec()..to.to_vec());
+        let written = || self.writes.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
         // So many more as may turn out to be deleted.
         let deleted = written().filter(|(_, value)| value.is_none()).count();
-        let stored = self.reader.scan(from, to, limit.saturating_add(deleted))?;
-        let mut entries: BTreeMap<_, _> = stored.into_iter().collect();
+        let mut stored = self.reader.scan(from, to, limit.saturating_add(deleted))?.into_iter().peekable();
+        let mut entries = Entries::new();
         for (key, value) in written() {
-            match value {
-                Some(value) => entries.insert(key.clone(), value.clone()),
-                None => entries.remove(key),
-            };
+            while let Some(before) = stored.next_if(|(stored, _)| stored < key) {
+                entries.push(before);
+            }
+            if entries.len() >= limit {
+                break;
+            }
+            stored.next_if(|(stored, _)| stored == key);
+            entries.extend(value.as_ref().map(|value| (key.clone(), value.clone())));
         }
-        Ok(entries.into_iter().take(limit).collect())
+        entries.extend(stored);
+        entries.truncate(limit);
+        Ok(entries)
     }
 
     /// All writes, by key.
@@ -114,6 +156,9 @@ mod tests {
         let all = vec![(b"a1".to_vec(), 0), (b"a11".to_vec(), 1), (b"a3".to_vec(), 2)];
         assert_eq!(keys(10), all);
         assert_eq!(keys(2), all[..2]);
+        let below = |end: &'static [u8]| move |key: &[u8], _: &[u8]| Ok(key < end);
+        let count = |end, limit| overlay.scan_while(b"a", limit, below(end)).unwrap().len();
+        assert_eq!([count(b"a", 9), count(b"a2", 9), count(b"b", 9), count(b"b", 2)], [0, 2, 3, 2]);
         assert_eq!(overlay.into_batch().len(), 4);
     }
 }

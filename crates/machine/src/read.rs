@@ -29,7 +29,7 @@ pub fn position<R: StateReader>(state: &R) -> Result<Option<Position>, StoreErro
 /// # Errors
 /// If the state can't be read.
 pub fn entity<R: StateReader>(state: &R, id: &EntityId) -> Result<Option<Entity>, StoreError> {
-    Ok(entity::read(id, |key| state.read(key))?.map(|(entity, _)| entity))
+    Ok(entity::read(&Overlay::new(state), &keys::entity(id))?.map(|(entity, _)| entity))
 }
 
 /// At most `limit` entities of a kind in the order of their ids' bytes, from the first id above `after`.
@@ -61,7 +61,7 @@ pub fn entities<R: StateReader>(
 /// # Errors
 /// If the state can't be read.
 pub fn supply<R: StateReader>(state: &R, kind: &str) -> Result<i128, StoreError> {
-    read_supply(state.read(&keys::supply(kind))?, kind)
+    read_supply(&Overlay::new(state), kind)
 }
 
 /// Where an operation executed, while the index holds it.

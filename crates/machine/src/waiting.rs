@@ -50,7 +50,7 @@ impl Occupancy {
 
 /// What the room holds in all.
 pub(crate) fn total<R: StateReader>(state: &Overlay<'_, R>) -> Result<Occupancy, StoreError> {
-    occupancy(state, &keys::waiting_total())
+    occupancy(state, keys::WAITING_TOTAL)
 }
 
 fn occupancy<R: StateReader>(state: &Overlay<'_, R>, key: &[u8]) -> Result<Occupancy, StoreError> {
@@ -82,7 +82,7 @@ pub(crate) fn enter<R: StateReader>(
         return Ok(false);
     }
     let id = waiting.operation.id();
-    state.store(keys::waiting_total(), &all);
+    state.store(keys::WAITING_TOTAL, &all);
     state.store(keys::waiting_of_author(&waiting.operation.author()), &of_author);
     state.store(keys::waiting_of_lane(waiting.lane), &of_lane);
     state.store(keys::waiting(&id), waiting);
@@ -124,16 +124,13 @@ pub(crate) fn lapsed<R: StateReader>(
     now: Position,
     parameters: &Parameters,
 ) -> Result<Vec<OperationId>, StoreError> {
+    let has_lapsed = |key: &[u8], bytes: &[u8]| {
+        let Place { since, .. } = decode(key, bytes)?;
+        Ok(since.lapsed(parameters.waiting_sequences, parameters.waiting_ms, now))
+    };
     let all = total(state)?.operations;
-    let mut lapsed = Vec::new();
-    for (key, bytes) in state.scan(keys::WAITING_QUEUE, all as usize)? {
-        let Place { since, operation } = decode(&key, &bytes)?;
-        if !since.lapsed(parameters.waiting_sequences, parameters.waiting_ms, now) {
-            break;
-        }
-        lapsed.push(operation);
-    }
-    Ok(lapsed)
+    let lapsed = state.scan_while(keys::WAITING_QUEUE, all as usize, has_lapsed)?;
+    lapsed.iter().map(|(key, bytes)| Ok(decode::<Place>(key, bytes)?.operation)).collect()
 }
 
 /// Takes an operation out, if it waits, with the parents that it still lacks.
@@ -168,9 +165,9 @@ fn leave<R: StateReader>(state: &mut Overlay<'_, R>, waiting: &Waiting) -> Resul
     state.delete(keys::waiting(&id));
     state.delete(keys::waiting_place(waiting.since.sequence, waiting.place));
     let author: PublicKey = waiting.operation.author();
-    let shares = [keys::waiting_total(), keys::waiting_of_author(&author), keys::waiting_of_lane(waiting.lane)];
-    for key in shares {
-        let left = occupancy(state, &key)?.without(bytes);
+    let (of_author, of_lane) = (keys::waiting_of_author(&author), keys::waiting_of_lane(waiting.lane));
+    for key in [keys::WAITING_TOTAL, &of_author, &of_lane] {
+        let left = occupancy(state, key)?.without(bytes);
         match left.operations {
             0 => state.delete(key),
             _ => state.store(key, &left),

@@ -261,8 +261,12 @@ impl<T: Canonical> KeyPart for T {
     }
 }
 
+/// Room for every key without growing.
+const KEY_BYTES: usize = 64;
+
 fn key(prefix: &[u8], parts: &[&dyn KeyPart]) -> Vec<u8> {
-    let mut key = prefix.to_vec();
+    let mut key = Vec::with_capacity(KEY_BYTES);
+    key.extend_from_slice(prefix);
     parts.iter().for_each(|part| part.append(&mut key));
     key
 }

@@ -16,6 +16,9 @@ use crate::operation::Operation;
 use crate::proposal::LaneTip;
 use crate::signed::{Signed, Statement, tagged_digest};
 
+/// Room for a signed header and the length of the list after it.
+const HEADER_BYTES: usize = 256;
+
 /// What a lane's owner signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BundleHeader {
@@ -123,6 +126,10 @@ impl Canonical for BundleHeader {
 
 impl Canonical for Bundle {
     fn encode(&self, out: &mut Vec<u8>) {
+        // Large enough that growing step by step would copy it several times.
+        let lengths = self.operations.len().saturating_mul(size_of::<u32>());
+        let operations = usize::try_from(self.size_bytes()).unwrap_or(usize::MAX);
+        out.reserve(HEADER_BYTES.saturating_add(lengths).saturating_add(operations));
         self.header.encode(out);
         crate::codec::encode_list(&self.operations, out);
     }

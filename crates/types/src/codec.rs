@@ -54,6 +54,9 @@ pub enum DecodeError {
     },
 }
 
+/// Room for most values without growing, votes and receipts among them.
+const USUAL_BYTES: usize = 128;
+
 /// A value with one canonical encoding.
 pub trait Canonical: Sized {
     /// Appends the encoding to `out`.
@@ -67,7 +70,7 @@ pub trait Canonical: Sized {
 
     /// The encoding alone.
     fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(USUAL_BYTES);
         self.encode(&mut out);
         out
     }

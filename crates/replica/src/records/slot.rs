@@ -101,9 +101,13 @@ impl<T> fmt::Debug for Slot<T> {
     }
 }
 
+/// Room for most records, and the checksum that stores add, without growing.
+const USUAL_BYTES: usize = 160;
+
 /// The bytes kept for `value`.
 fn seal<T: Canonical>(value: &T) -> Vec<u8> {
-    let mut bytes = vec![RECORD_VERSION];
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
+    bytes.push(RECORD_VERSION);
     value.encode(&mut bytes);
     bytes
 }

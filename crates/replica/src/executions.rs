@@ -125,11 +125,9 @@ impl Executions {
         self.unvoted.insert(execution.sequence, execution);
     }
 
-    /// The own results, ascending, that are to be voted on now; each is given once, and none that has a
-    /// certificate.
+    /// The own results, ascending, that were not voted on; each is given once.
     pub(crate) fn take_unvoted(&mut self) -> Vec<Execution> {
-        let unvoted = std::mem::take(&mut self.unvoted);
-        unvoted.into_values().filter(|execution| !self.is_certified(execution.sequence)).collect()
+        std::mem::take(&mut self.unvoted).into_values().collect()
     }
 
     /// Sequences where both sides are known now: own result and certified one. Each is given once.

@@ -39,6 +39,10 @@ impl Replica {
             return;
         }
         for execution in self.executions.take_unvoted() {
+            // A vote before it may have made the certificates of the rest.
+            if self.executions.is_certified(execution.sequence) {
+                continue;
+            }
             match self.guard.execution(ExecutionVote { execution, validator: self.me }) {
                 Ok(guarded) => {
                     out.save(guarded.record);

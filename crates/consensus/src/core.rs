@@ -284,10 +284,16 @@ impl Core {
         if sequence <= self.stable {
             return;
         }
-        self.stable = sequence;
+        // Of its own votes in the view, one off the committed chain binds on: it mutes this validator there
+        // (protocol §3.2). Only such ones were kept from below the stable checkpoint before.
+        let before = std::mem::replace(&mut self.stable, sequence);
+        let chain = &self.chain;
+        let is_off_chain = |at: Sequence, voted: Digest| {
+            at < before || chain.delivered_at(at).is_some_and(|delivered| delivered != voted)
+        };
+        self.reign.voted.retain(|at, voted| *at >= sequence || is_off_chain(*at, *voted));
         self.votes.prune(sequence);
         self.chain.prune(sequence);
-        self.reign.voted = self.reign.voted.split_off(&sequence);
         let chain = &self.chain;
         self.payloads.retain(|digest, _| chain.proposal(digest).is_some());
         for (_, pre_prepares) in self.pre_prepares.values_mut() {

@@ -7,6 +7,7 @@ use quorate_dag::{LaneLimits, Lanes, LanesConfig, Point};
 use quorate_storage::{Durability, Store, WriteBatch};
 use quorate_types::ids::{BlockTime, BundleNumber, ClusterId, Sequence, ValidatorIndex, View};
 use quorate_types::proposal::Proposal;
+use quorate_types::signed::Signed;
 use quorate_types::verified::Context;
 use quorate_types::vote::Vote;
 
@@ -160,6 +161,7 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
         fetching: Fetching::new(me, context.set.size(), u64::from(context.parameters.status_interval_ms)),
         batch: records::batch_number().read(store)?.unwrap_or(0),
         status_due_ms: now.monotonic_ms,
+        bundled_ms: 0,
         awaiting: Default::default(),
         context,
         me,
@@ -245,13 +247,15 @@ fn recovered_core<S: Store>(
     let state = records::view_state().read(store)?.filter(|state| state.epoch == epoch);
     let view = state.map_or((View::ZERO, true), |state| (state.view, state.active));
     let new_view = records::new_view(epoch, view.0).read(store)?;
-    let votes = records::votes_above(store, epoch, stable)?;
+    let mut votes = records::votes_above(store, epoch, stable)?;
+    let own_prepare = records::own_prepare(epoch).read(store)?;
+    votes.extend(binding_below(store, own_prepare, view.0, stable)?);
     let view_change = records::highest_view_change(store, epoch)?;
     // What a view change has claimed is claimed for ever.
     let claimed = view_change.as_ref().and_then(|change| change.prepared.clone());
     let prepared = records::prepared(epoch).read(store)?.into_iter().chain(claimed);
     let prepared = prepared.max_by_key(|certificate| (certificate.claim.view, certificate.claim.sequence));
-    let last_vote = records::own_prepare(epoch).read(store)?.map(|vote| vote.statement.claim());
+    let last_vote = own_prepare.map(|vote| vote.statement.claim());
     let mut commits = records::commits_from(store, stable.next())?;
     if commits.is_empty() {
         commits.extend(records::highest_commit(store)?);
@@ -277,6 +281,20 @@ fn recovered_core<S: Store>(
         stable,
         executed,
     })
+}
+
+/// A vote of this validator's own in its view that the committed chain passed by binds on, however low it lies
+/// (protocol §3.2).
+fn binding_below<S: Store>(
+    store: &S,
+    own_prepare: Option<Signed<Vote>>,
+    view: View,
+    stable: Sequence,
+) -> Result<Option<Signed<Vote>>, RecoverError> {
+    let below = |vote: &Signed<Vote>| vote.statement.view == view && vote.statement.sequence <= stable;
+    let Some(vote) = own_prepare.filter(below) else { return Ok(None) };
+    let committed = records::committed(vote.statement.sequence).read(store)?;
+    Ok((committed != Some(vote.statement.digest)).then_some(vote))
 }
 
 /// The delivered proposals from the stable checkpoint to the tip.

@@ -26,8 +26,7 @@ impl fmt::Display for Number {
 }
 
 /// The documents that have numbered sections, by the word that citations use.
-const DOCUMENTS: [&str; 6] =
-    ["protocol", "data-model", "architecture", "accountability", "simulation", "performance"];
+const DOCUMENTS: [&str; 6] = ["protocol", "data-model", "architecture", "accountability", "simulation", "performance"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -169,8 +168,11 @@ fn every_clause_of_this_version_is_cited_by_code_and_by_a_test() {
         by_test.extend(citations(&test, "protocol"));
     }
     let clauses = clauses(&document("protocol"));
-    let required: Vec<Number> =
-        clauses.into_iter().filter(|(number, later)| is_required(*number) && !later).map(|(number, _)| number).collect();
+    let required: Vec<Number> = clauses
+        .into_iter()
+        .filter(|(number, later)| is_required(*number) && !later)
+        .map(|(number, _)| number)
+        .collect();
     assert!(required.len() > 40, "the protocol has lost its clauses: {required:?}");
     let missing = |cited: &BTreeSet<Number>| -> Vec<String> {
         required.iter().filter(|clause| !cited.contains(clause)).map(Number::to_string).collect()

@@ -21,33 +21,9 @@ const EDGES: [(&str, &[&str]); 17] = [
     ("consensus", &[]),
     ("dag", &[]),
     ("client", &["transport", "proof"]),
-    (
-        "replica",
-        &[
-            "consensus",
-            "dag",
-            "machine",
-            "accountability",
-            "storage",
-            "proof",
-        ],
-    ),
-    (
-        "node",
-        &["replica", "storage", "transport", "accountability", "proof"],
-    ),
-    (
-        "cli",
-        &[
-            "node",
-            "rocks",
-            "storage",
-            "client",
-            "replica",
-            "accountability",
-            "proof",
-        ],
-    ),
+    ("replica", &["consensus", "dag", "machine", "accountability", "storage", "proof"]),
+    ("node", &["replica", "storage", "transport", "accountability", "proof"]),
+    ("cli", &["node", "rocks", "storage", "client", "replica", "accountability", "proof"]),
     ("determinism", &[]),
     ("sim", ALL_BUT_ROCKS_AND_CLI),
     ("tests", ALL),
@@ -84,17 +60,8 @@ const ALL: &[&str] = &[
 ];
 
 /// Crates that compute and do nothing else.
-const PURE: [&str; 9] = [
-    "accountability",
-    "consensus",
-    "crypto",
-    "dag",
-    "machine",
-    "proof",
-    "replica",
-    "storage",
-    "types",
-];
+const PURE: [&str; 9] =
+    ["accountability", "consensus", "crypto", "dag", "machine", "proof", "replica", "storage", "types"];
 
 /// What a pure crate must not even name in its manifest: runtimes, sockets, clocks, dice.
 const IMPURE_DEPENDENCIES: [&str; 14] = [
@@ -139,23 +106,15 @@ fn read(path: &Path) -> String {
 
 /// The manifest of each package of ours by its short name, with its directory.
 fn packages() -> BTreeMap<String, (PathBuf, toml::Table)> {
-    let mut directories = vec![
-        root().join("sim"),
-        root().join("sim/determinism"),
-        root().join("tests"),
-    ];
+    let mut directories = vec![root().join("sim"), root().join("sim/determinism"), root().join("tests")];
     let crates = fs::read_dir(root().join("crates")).expect("there are crates");
     directories.extend(crates.map(|entry| entry.expect("crates can be listed").path()));
     directories
         .into_iter()
         .map(|directory| {
             let manifest: toml::Table = read(&directory.join("Cargo.toml")).parse().expect("TOML");
-            let name = manifest["package"]["name"]
-                .as_str()
-                .expect("a package has a name");
-            let short = name
-                .strip_prefix("quorate-")
-                .expect("packages are named quorate-<folder>");
+            let name = manifest["package"]["name"].as_str().expect("a package has a name");
+            let short = name.strip_prefix("quorate-").expect("packages are named quorate-<folder>");
             (short.to_owned(), (directory, manifest))
         })
         .collect()
@@ -189,19 +148,14 @@ fn rust_files(directory: &Path) -> Vec<PathBuf> {
 }
 
 fn all_rust_files() -> Vec<PathBuf> {
-    ["crates", "sim", "tests"]
-        .iter()
-        .flat_map(|top| rust_files(&root().join(top)))
-        .collect()
+    ["crates", "sim", "tests"].iter().flat_map(|top| rust_files(&root().join(top))).collect()
 }
 
 #[test]
 fn every_crate_uses_only_crates_below_it() {
     let allowed: BTreeMap<&str, &[&str]> = EDGES.into_iter().collect();
     for (name, (_, manifest)) in packages() {
-        let allowed = allowed
-            .get(name.as_str())
-            .unwrap_or_else(|| panic!("{name} has no floor"));
+        let allowed = allowed.get(name.as_str()).unwrap_or_else(|| panic!("{name} has no floor"));
         for dependency in dependencies(&manifest) {
             let Some(used) = dependency.strip_prefix("quorate-") else {
                 continue;
@@ -211,10 +165,7 @@ fn every_crate_uses_only_crates_below_it() {
                 "types" | "determinism" => used == "crypto",
                 _ => used == "crypto" || used == "types",
             };
-            assert!(
-                is_common || allowed.contains(&used),
-                "{name} must not use {used}"
-            );
+            assert!(is_common || allowed.contains(&used), "{name} must not use {used}");
         }
     }
 }
@@ -223,10 +174,7 @@ fn every_crate_uses_only_crates_below_it() {
 fn only_judges_can_make_stand_in_signatures() {
     for (name, (_, manifest)) in packages() {
         let is_used = dependencies(&manifest).contains("quorate-determinism");
-        assert!(
-            !is_used || name == "sim" || name == "tests",
-            "{name} uses determinism"
-        );
+        assert!(!is_used || name == "sim" || name == "tests", "{name} uses determinism");
     }
 }
 
@@ -235,9 +183,7 @@ fn a_pure_crate_depends_on_nothing_that_touches_the_world() {
     let packages = packages();
     for name in PURE {
         let (_, manifest) = &packages[name];
-        let named = manifest
-            .get("dependencies")
-            .and_then(|table| table.as_table());
+        let named = manifest.get("dependencies").and_then(|table| table.as_table());
         for dependency in named.into_iter().flat_map(|table| table.keys()) {
             let is_impure = IMPURE_DEPENDENCIES.contains(&dependency.as_str())
                 || dependency.starts_with("tonic")
@@ -252,20 +198,14 @@ fn every_pure_crate_has_the_same_ban_list() {
     let settings = read(&root().join("clippy.toml"));
     let list = read(&root().join("crates/types/clippy.toml"));
     for line in settings.lines().filter(|line| !line.starts_with('#')) {
-        assert!(
-            list.contains(line),
-            "the root's settings are not merged: repeat {line}"
-        );
+        assert!(list.contains(line), "the root's settings are not merged: repeat {line}");
     }
     for ban in BANS {
         assert!(list.contains(&format!("\"{ban}\"")), "{ban} is not banned");
     }
     for name in PURE {
         let own = read(&root().join("crates").join(name).join("clippy.toml"));
-        assert!(
-            own == list,
-            "the ban list of {name} differs from that of types"
-        );
+        assert!(own == list, "the ban list of {name} differs from that of types");
     }
 }
 
@@ -275,14 +215,8 @@ fn unsafe_code_is_forbidden_everywhere_but_in_determinism() {
     let lint = &workspace["workspace"]["lints"]["rust"]["unsafe_code"];
     assert_eq!(lint.as_str(), Some("forbid"));
     for (name, (_, manifest)) in packages() {
-        let inherits = manifest["lints"]
-            .get("workspace")
-            .and_then(toml::Value::as_bool);
-        assert_eq!(
-            inherits == Some(true),
-            name != "determinism",
-            "lints of {name}"
-        );
+        let inherits = manifest["lints"].get("workspace").and_then(toml::Value::as_bool);
+        assert_eq!(inherits == Some(true), name != "determinism", "lints of {name}");
     }
 }
 
@@ -305,14 +239,10 @@ fn versions_stand_in_the_root_manifest_only() {
 #[test]
 fn the_quick_loop_does_not_reach_rocksdb() {
     let workspace: toml::Table = read(&root().join("Cargo.toml")).parse().expect("TOML");
-    let members = workspace["workspace"]["default-members"]
-        .as_array()
-        .expect("a list");
+    let members = workspace["workspace"]["default-members"].as_array().expect("a list");
     let packages = packages();
-    let mut reached: BTreeSet<String> = members
-        .iter()
-        .filter_map(|member| member.as_str()?.rsplit('/').next().map(str::to_owned))
-        .collect();
+    let mut reached: BTreeSet<String> =
+        members.iter().filter_map(|member| member.as_str()?.rsplit('/').next().map(str::to_owned)).collect();
     let mut open: Vec<String> = reached.iter().cloned().collect();
     while let Some(name) = open.pop() {
         let (_, manifest) = &packages[&name];
@@ -332,30 +262,15 @@ fn every_file_says_what_it_is_and_is_short_enough_to_read() {
     for path in all_rust_files() {
         let text = read(&path);
         let lines = text.lines().count();
-        assert!(
-            lines <= LONGEST_FILE_LINES,
-            "{} has {lines} lines",
-            path.display()
-        );
-        let first = text
-            .lines()
-            .find(|line| !line.starts_with("#!"))
-            .unwrap_or_default();
-        assert!(
-            first.starts_with("//!"),
-            "{} does not open with //!",
-            path.display()
-        );
+        assert!(lines <= LONGEST_FILE_LINES, "{} has {lines} lines", path.display());
+        let first = text.lines().find(|line| !line.starts_with("#!")).unwrap_or_default();
+        assert!(first.starts_with("//!"), "{} does not open with //!", path.display());
     }
 }
 
 #[test]
 fn nothing_is_left_for_later_in_the_code() {
-    let marks = [
-        concat!("TO", "DO"),
-        concat!("FIX", "ME"),
-        concat!("XX", "X"),
-    ];
+    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
     for path in all_rust_files() {
         let text = read(&path);
         for mark in marks {

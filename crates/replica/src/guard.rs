@@ -69,8 +69,8 @@ pub enum GuardRefusal {
         /// The sequence.
         sequence: Sequence,
     },
-    /// The sequence lies at or below the stable checkpoint: what was signed there is settled and forgotten.
-    #[error("sequence {0} is settled by the stable checkpoint")]
+    /// The sequence is settled, by the stable checkpoint or its certificate: what was signed there is forgotten.
+    #[error("sequence {0} is settled, what was signed there is forgotten")]
     Settled(Sequence),
     /// Another result was signed at this sequence.
     #[error("another result was signed at sequence {0}")]
@@ -95,8 +95,10 @@ pub struct SigningGuard {
     votes: BTreeMap<(View, Sequence, Phase), Digest>,
     /// The lowest view whose votes are remembered.
     votes_from: View,
-    /// The stable checkpoint: nothing is signed at or below it any more.
+    /// The stable checkpoint: no vote is signed at or below it any more.
     stable: Sequence,
+    /// Every execution certificate up to here is held: no execution vote is signed at or below it any more.
+    certified: Sequence,
     /// The own view: nothing is signed below it.
     left_for: View,
     complaint: Option<(View, BlockTime)>,
@@ -111,6 +113,7 @@ pub struct SigningGuard {
 pub(crate) struct SignedBefore {
     pub(crate) votes: Vec<Vote>,
     pub(crate) stable: Sequence,
+    pub(crate) certified: Sequence,
     pub(crate) view: View,
     pub(crate) complaint: Option<(View, BlockTime)>,
     pub(crate) view_change: Option<View>,
@@ -128,6 +131,7 @@ impl SigningGuard {
             votes: votes.collect(),
             votes_from: View::ZERO,
             stable: before.stable,
+            certified: before.certified,
             left_for: View::ZERO,
             complaint: before.complaint,
             new_view: before.new_view,
@@ -222,7 +226,7 @@ impl SigningGuard {
     /// protocol §10.4: one result per sequence.
     pub(crate) fn execution(&mut self, vote: ExecutionVote) -> Result<Guarded<Signed<ExecutionVote>>, GuardRefusal> {
         let sequence = vote.execution.sequence;
-        if sequence <= self.stable {
+        if sequence <= self.certified {
             return Err(GuardRefusal::Settled(sequence));
         }
         if *self.executions.entry(sequence).or_insert(vote.execution) != vote.execution {
@@ -247,7 +251,7 @@ impl SigningGuard {
 
     /// Whether these records know the result that the key has signed, or have settled its place.
     pub(crate) fn knows_execution(&self, execution: &Execution) -> bool {
-        execution.sequence <= self.stable || self.executions.get(&execution.sequence) == Some(execution)
+        execution.sequence <= self.certified || self.executions.get(&execution.sequence) == Some(execution)
     }
 
     /// The highest new view signed.
@@ -264,6 +268,12 @@ impl SigningGuard {
     pub(crate) fn prune(&mut self, stable: Sequence) {
         self.stable = self.stable.max(stable);
         self.votes.retain(|(_, sequence, _), _| *sequence > stable);
-        self.executions = self.executions.split_off(&stable.next());
+    }
+
+    /// Forgets results up to which every certificate is held. One above may be missing although a later
+    /// checkpoint is stable, and somebody waits for its receipts.
+    pub(crate) fn settle_executions(&mut self, certified: Sequence) {
+        self.certified = self.certified.max(certified);
+        self.executions = self.executions.split_off(&certified.next());
     }
 }

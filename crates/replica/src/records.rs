@@ -107,6 +107,12 @@ pub fn stable() -> Slot<Sequence> {
     Slot::new(Family::Meta, b"stable".to_vec())
 }
 
+/// Every execution certificate up to here is held; below, nothing is voted on or asked for any more.
+#[must_use]
+pub fn certified() -> Slot<Sequence> {
+    Slot::new(Family::Meta, b"certified".to_vec())
+}
+
 /// The newest new view that this validator signed as primary, so that a restart never makes a second one.
 #[must_use]
 pub fn own_new_view(epoch: Epoch) -> Slot<Signed<NewView>> {

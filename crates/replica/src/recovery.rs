@@ -136,7 +136,8 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
     let delivered = records::delivered().read(store)?.unwrap_or(fresh);
     let stable = records::stable().read(store)?.unwrap_or(start_sequence);
     let executed = records::executed().read(store)?.map_or(start_sequence, |mark| mark.execution.sequence);
-    let signed = signed_before(store, &context, me, stable)?;
+    let certified = records::certified().read(store)?.unwrap_or(start_sequence);
+    let signed = signed_before(store, &context, me, (stable, certified))?;
     let recovered = recovered_core(store, &context, &delivered, (stable, executed))?;
     let own_bundle = signed.bundle;
     let config = Config { me, epoch, quorum: context.quorum(), parameters: context.parameters.clone(), start };
@@ -147,7 +148,7 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
     // A fault in the own lane mutes it: nothing is bundled, the rest works (the lanes remember it).
     let lane_fault = lanes.restore(bundles, own_bundle).is_err();
     let reach = 2 * u64::from(context.parameters.window);
-    let executions = recovered_executions(store, &context, stable, reach)?;
+    let executions = recovered_executions(store, &context, certified, reach)?;
     let mut ledger = Ledger::default();
     for pair in records::contradictions(store)? {
         ledger.note(&pair);
@@ -172,29 +173,29 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
         executed,
         told_own: Default::default(),
         certificates_asked: Default::default(),
-        certified_before: stable,
+        certified_before: certified,
         executed_before: executed,
         settles_anew: true,
     })
 }
 
-/// Results and certificates above the stable checkpoint: what a crash kept apart is compared, and voted on,
-/// after the start.
+/// Results and certificates above the sequence up to which every certificate is held, which may lie below the
+/// stable checkpoint: what a crash kept apart is compared, and voted on, after the start.
 fn recovered_executions<S: Store>(
     store: &S,
     context: &Context,
-    stable: Sequence,
+    certified: Sequence,
     reach: u64,
 ) -> Result<Executions, RecordError> {
-    let mut executions = Executions::new(context.quorum().quorum(), reach, stable);
+    let mut executions = Executions::new(context.quorum().quorum(), reach, certified);
     let limit = usize::try_from(reach).unwrap_or(usize::MAX);
-    for certificate in records::executions_from(store, stable.next(), limit)? {
+    for certificate in records::executions_from(store, certified.next(), limit)? {
         executions.restore_certificate(certificate.execution);
     }
-    for result in records::results_above(store, stable)? {
+    for result in records::results_above(store, certified)? {
         executions.on_own(result);
     }
-    for vote in records::own_execution_votes_above(store, context.epoch, stable)? {
+    for vote in records::own_execution_votes_above(store, context.epoch, certified)? {
         executions.on_vote(vote);
     }
     Ok(executions)
@@ -210,7 +211,7 @@ fn signed_before<S: Store>(
     store: &S,
     context: &Context,
     me: ValidatorIndex,
-    stable: Sequence,
+    (stable, certified): (Sequence, Sequence),
 ) -> Result<SignedBefore, RecoverError> {
     let epoch = context.epoch;
     let votes: Vec<Vote> = records::votes_above(store, epoch, stable)?
@@ -221,12 +222,13 @@ fn signed_before<S: Store>(
     let change = records::highest_view_change(store, epoch)?;
     let new_view = records::own_new_view(epoch).read(store)?;
     let header = records::own_bundle(epoch).read(store)?;
-    let executions = records::own_execution_votes_above(store, epoch, stable)?;
+    let executions = records::own_execution_votes_above(store, epoch, certified)?;
     let complaint = records::own_complaint(epoch).read(store)?;
     let state = records::view_state().read(store)?.filter(|state| state.epoch == epoch);
     Ok(SignedBefore {
         votes,
         stable,
+        certified,
         view: state.map_or(View::ZERO, |state| state.view),
         complaint: complaint.map(|complaint| (complaint.statement.view, complaint.statement.time)),
         view_change: change.map(|change| change.signed.statement.new_view),

@@ -25,6 +25,9 @@ use crate::standing::{Quarantine, Standing};
 
 /// Bundles made of the pool in one turn at most: a turn stays short, the rest waits for the next.
 const BUNDLES_PER_TURN: usize = 8;
+/// Operations wait for the next bundle at most so long while the previous one isn't ordered: about the time in
+/// which a busy cluster commits a proposal.
+const BUNDLE_PATIENCE_MS: u64 = 25;
 /// Committed proposals whose bundles are asked for ahead: with `max_proposal_bytes`, the memory that catching
 /// up takes.
 const PREFETCHED_PROPOSALS: usize = 16;
@@ -61,6 +64,8 @@ pub struct Replica {
     pub(crate) settles_anew: bool,
     /// When the next status is due, by the monotonic clock.
     pub(crate) status_due_ms: u64,
+    /// When the last own bundle was made, by the monotonic clock.
+    pub(crate) bundled_ms: u64,
 }
 
 impl Replica {
@@ -79,7 +84,8 @@ impl Replica {
     /// When [`Event::Turn`] is due next, by the monotonic clock.
     #[must_use]
     pub fn deadline_ms(&self) -> u64 {
-        self.core.deadline_ms().unwrap_or(u64::MAX).min(self.status_due_ms)
+        let bundle_ms = if self.standing.signs() { self.bundle_due_ms() } else { u64::MAX };
+        self.core.deadline_ms().unwrap_or(u64::MAX).min(self.status_due_ms).min(bundle_ms)
     }
 
     /// protocol §7.2: a batch out of which anything signed leaves is numbered, in store and guard file.
@@ -316,10 +322,32 @@ impl Replica {
         }
     }
 
+    /// architecture §5: idle, a bundle goes out at once; busy, when it is full, or when the previous one has been
+    /// named by a proposal, so that bundles grow with the load instead of multiplying; and in any case after a
+    /// bounded wait, because a slow order must not keep operations from spreading.
+    fn bundle_due_ms(&self) -> u64 {
+        let (pool, parameters) = (self.lanes.pool(), &self.context.parameters);
+        let is_full = pool.operations >= parameters.max_bundle_operations as usize
+            || pool.bytes >= u64::from(parameters.max_bundle_bytes);
+        let is_unnamed = || {
+            let waiting = self.lanes.waiting(self.core.view_tip()).unwrap_or_default();
+            waiting.iter().any(|waiting| waiting.tip.lane == self.me)
+        };
+        // A lane at its bound makes none until something of it is delivered.
+        let is_closed = self.lanes.is_muted() || self.lanes.undelivered_bytes() >= u64::from(parameters.lane_bytes);
+        match pool.operations {
+            _ if is_closed => u64::MAX,
+            0 => u64::MAX,
+            _ if is_full || !is_unnamed() => 0,
+            _ => self.bundled_ms.saturating_add(BUNDLE_PATIENCE_MS),
+        }
+    }
+
     fn make_bundles(&mut self, now: Now, out: &mut Outbox) {
-        if !self.standing.signs() {
+        if !self.standing.signs() || self.bundle_due_ms() > now.monotonic_ms {
             return;
         }
+        self.bundled_ms = now.monotonic_ms;
         let mut bytes = 0;
         for _ in 0..BUNDLES_PER_TURN {
             if bytes >= BUNDLE_BYTES_PER_TURN {

@@ -73,6 +73,11 @@ impl Replica {
 
     fn keep_execution_certificate(&mut self, now: Now, certificate: ExecutionCertificate, out: &mut Outbox) {
         records::execution(certificate.execution.sequence).put(&mut out.records, &certificate);
+        let certified = self.executions.certified();
+        if certified >= certificate.execution.sequence {
+            records::certified().put(&mut out.records, &certified);
+            self.guard.settle_executions(certified);
+        }
         out.notices.push(Notice::Certified(Arc::new(certificate)));
         self.settle_executions(now, out);
     }

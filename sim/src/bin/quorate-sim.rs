@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use quorate_sim::world::{Campaign, FaultPlan, Report, Verdict, plan_of, run};
+use quorate_sim::world::{Campaign, CrashPoints, FaultPlan, Profile, Report, Verdict, plan_in, run, script};
 
 /// Runs a simulated cluster and looks for what must never happen.
 #[derive(Parser)]
@@ -25,6 +25,9 @@ enum Command {
         /// The seed.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// What the run is like: any, hostile, views, restarts, new-views, lost-stores.
+        #[arg(long, default_value = "any", value_parser = profile)]
+        profile: Profile,
         /// A plan instead of a seed.
         #[arg(long)]
         plan: Option<PathBuf>,
@@ -43,9 +46,18 @@ enum Command {
         /// The first one.
         #[arg(long, default_value_t = 0)]
         from: u64,
+        /// What the runs are like: any, hostile, views, restarts, new-views, lost-stores.
+        #[arg(long, default_value = "any", value_parser = profile)]
+        profile: Profile,
         /// Stop after so many failures.
         #[arg(long, default_value_t = 10)]
         failures: usize,
+    },
+    /// A short script with a view change, crashed at every save and every send.
+    Crashes {
+        /// The seed of the script.
+        #[arg(long, default_value_t = 7)]
+        seed: u64,
     },
     /// A saved plan, with its story.
     Replay {
@@ -56,9 +68,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Run { seed, plan: None, trace, save } => run_seed(seed, trace, save.as_deref()),
+        Command::Run { seed, profile, plan: None, trace, save } => run_seed(profile, seed, trace, save.as_deref()),
         Command::Run { plan: Some(file), trace, .. } => run_file(&file, trace),
-        Command::Swarm { seeds, from, failures } => Ok(swarm(from, seeds, failures)),
+        Command::Swarm { seeds, from, profile, failures } => Ok(swarm(profile, from, seeds, failures)),
+        Command::Crashes { seed } => Ok(crashes(seed)),
         Command::Replay { plan } => run_file(&plan, true),
     };
     done.unwrap_or_else(|error| {
@@ -67,12 +80,23 @@ fn main() -> ExitCode {
     })
 }
 
-fn run_seed(seed: u64, trace: bool, save: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let plan = plan_of(seed);
+fn profile(name: &str) -> Result<Profile, String> {
+    let found = Profile::ALL.into_iter().find(|(known, _)| *known == name);
+    found
+        .map(|(_, profile)| profile)
+        .ok_or_else(|| "any, hostile, views, restarts, new-views or lost-stores".to_owned())
+}
+
+fn name_of(profile: Profile) -> &'static str {
+    Profile::ALL.into_iter().find(|(_, known)| *known == profile).map_or("any", |(name, _)| name)
+}
+
+fn run_seed(profile: Profile, seed: u64, trace: bool, save: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let plan = plan_in(profile, seed);
     if let Some(file) = save {
         std::fs::write(file, plan.to_json()?).with_context(|| format!("writing {}", file.display()))?;
     }
-    Ok(run_plan(&plan, trace, &format!("quorate-sim run --seed {seed} --trace")))
+    Ok(run_plan(&plan, trace, &format!("quorate-sim run --profile {} --seed {seed} --trace", name_of(profile))))
 }
 
 fn run_file(file: &Path, trace: bool) -> anyhow::Result<ExitCode> {
@@ -99,12 +123,12 @@ fn run_plan(plan: &FaultPlan, trace: bool, again: &str) -> ExitCode {
     ExitCode::from(report.verdict.exit_code())
 }
 
-fn swarm(from: u64, seeds: u64, failures: usize) -> ExitCode {
+fn swarm(profile: Profile, from: u64, seeds: u64, failures: usize) -> ExitCode {
     let started = Instant::now();
     let mut told = Instant::now();
     let mut slowest = (Duration::ZERO, 0);
     let mut before = Instant::now();
-    let campaign = Campaign::run(from, seeds, failures, |seed, report: &Report| {
+    let campaign = Campaign::run(profile, from..from.saturating_add(seeds), failures, |seed, report: &Report| {
         slowest = slowest.max((before.elapsed(), seed));
         before = Instant::now();
         if !report.verdict.is_passed() {
@@ -127,14 +151,42 @@ fn swarm(from: u64, seeds: u64, failures: usize) -> ExitCode {
     println!("slowest seed: {} ({:.1} s)", slowest.1, slowest.0.as_secs_f64());
     print_speed(campaign.virtual_ms, campaign.deliveries, started.elapsed());
     if let Some((seed, _)) = campaign.failures.first() {
-        println!("again: quorate-sim run --seed {seed} --trace");
+        println!("again: quorate-sim run --profile {} --seed {seed} --trace", name_of(profile));
     }
+    ExitCode::from(worst)
+}
+
+/// Every point of the script, with what wasn't synced lost and kept.
+fn crashes(seed: u64) -> ExitCode {
+    let started = Instant::now();
+    let points = CrashPoints::of(script(seed));
+    println!("{} points", points.count());
+    let (mut worst, mut found) = (0, 0);
+    for (ordinal, keep) in (1..=points.count()).flat_map(|ordinal| [(ordinal, false), (ordinal, true)]) {
+        let report = points.run(ordinal, keep);
+        if !report.verdict.is_passed() {
+            println!(
+                "point {ordinal}, unsynced data {}: {}",
+                if keep { "kept" } else { "lost" },
+                short(&report.verdict)
+            );
+            worst = report.verdict.exit_code();
+            found += 1;
+        }
+    }
+    println!("{found} of {} runs found something, in {:.0} s", 2 * points.count(), started.elapsed().as_secs_f64());
     ExitCode::from(worst)
 }
 
 /// The first lines of a verdict.
 fn short(verdict: &Verdict) -> String {
-    verdict.to_string().lines().take(4).map(|line| line.chars().take(300).collect::<String>()).collect::<Vec<_>>().join("\n")
+    verdict
+        .to_string()
+        .lines()
+        .take(4)
+        .map(|line| line.chars().take(300).collect::<String>())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn print_speed(virtual_ms: u64, deliveries: u64, took: Duration) {

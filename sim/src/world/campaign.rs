@@ -1,8 +1,9 @@
 //! Many runs, and what they have reached together.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use super::generate::plan_of;
+use super::generate::{Profile, plan_in};
 use super::phases::run;
 use super::verdict::{Report, Verdict};
 
@@ -38,11 +39,11 @@ pub const MUST_REACH: [&str; 12] = [
 ];
 
 impl Campaign {
-    /// Runs the seeds `from..from + count`; stops early after `most` failures.
-    pub fn run(from: u64, count: u64, most: usize, mut after_each: impl FnMut(u64, &Report)) -> Self {
+    /// Runs seeds; stops early after `most` failures.
+    pub fn run(profile: Profile, seeds: Range<u64>, most: usize, mut after_each: impl FnMut(u64, &Report)) -> Self {
         let mut campaign = Self::default();
-        for seed in from..from.saturating_add(count) {
-            let report = run(&plan_of(seed), false);
+        for seed in seeds {
+            let report = run(&plan_in(profile, seed), false);
             after_each(seed, &report);
             campaign.add(seed, report);
             if campaign.failures.len() >= most {

@@ -1,7 +1,7 @@
 //! A short script with a view change, crashed at every save and every send (simulation §2.4).
 
-use super::plan::{FORMAT, Fault, FaultPlan, Target, TimedFault};
 use super::phases::run;
+use super::plan::{FORMAT, Fault, FaultPlan, Target, TimedFault};
 use super::settings::Settings;
 use super::verdict::Report;
 
@@ -31,7 +31,10 @@ impl CrashPoints {
     /// Counts the points of a script by running it.
     #[must_use]
     pub fn of(script: FaultPlan) -> Self {
-        let points = run(&FaultPlan { settings: Settings { liveness_ms: 0, ..script.settings.clone() }, ..script.clone() }, false);
+        let points = run(
+            &FaultPlan { settings: Settings { liveness_ms: 0, ..script.settings.clone() }, ..script.clone() },
+            false,
+        );
         Self { points: points.crash_points, script }
     }
 

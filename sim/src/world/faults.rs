@@ -137,7 +137,11 @@ impl World {
         let Self { hosts, cast, .. } = self;
         hosts[usize::from(me)].start(cast, now_us).map_err(|fault| {
             let facts = vec![format!("validator {me} can't start again"), fault.to_string()];
-            unsafe_(Violation { invariant: "a store that wasn't damaged can be started from", clause: "protocol §7.1", facts })
+            unsafe_(Violation {
+                invariant: "a store that wasn't damaged can be started from",
+                clause: "protocol §7.1",
+                facts,
+            })
         })?;
         let place = self.host(me).place();
         self.tell(|| format!("-- {me} starts: {place:?}"));

@@ -62,19 +62,107 @@ const ALL: [Kind; 15] = [
     Kind::Byzantine,
 ];
 
+/// What a campaign's runs are like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Anything.
+    #[default]
+    Any,
+    /// Four validators, the first primaries Byzantine, with everything that hostile primaries and voters do.
+    Hostile,
+    /// Few faults but those that change views, often.
+    Views,
+    /// View changes and restarts.
+    Restarts,
+    /// Primaries that start views twice, or hide what they know.
+    NewViews,
+    /// A lost store in each run.
+    LostStores,
+}
+
+impl Profile {
+    /// All, by name.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("any", Self::Any),
+        ("hostile", Self::Hostile),
+        ("views", Self::Views),
+        ("restarts", Self::Restarts),
+        ("new-views", Self::NewViews),
+        ("lost-stores", Self::LostStores),
+    ];
+
+    /// The kinds of faults and the sizes that it is confined to.
+    const fn confines(self) -> Option<(&'static [Kind], &'static [u16])> {
+        Some(match self {
+            Self::Any => return None,
+            Self::Hostile => (&[Kind::Byzantine, Kind::Delays, Kind::Partitions, Kind::Duplicates], &[4, 4, 4, 7]),
+            Self::Views => {
+                (&[Kind::PrimaryCutOff, Kind::Partitions, Kind::Cuts, Kind::Loss, Kind::Delays], &[4, 4, 5, 7])
+            }
+            Self::Restarts => {
+                (&[Kind::PrimaryCutOff, Kind::Crashes, Kind::CrashPoints, Kind::CrashAll, Kind::Delays], &[4])
+            }
+            Self::NewViews => (&[Kind::Byzantine, Kind::PrimaryCutOff, Kind::Delays, Kind::Partitions], &[4]),
+            Self::LostStores => (&[Kind::LostStores, Kind::PrimaryCutOff, Kind::Crashes, Kind::Loss], &[4, 7]),
+        })
+    }
+
+    /// What its Byzantine validators do.
+    const fn conducts(self) -> &'static [Conduct] {
+        match self {
+            Self::Hostile => &[
+                Conduct::Equivocate,
+                Conduct::DoubleVote,
+                Conduct::Mutate,
+                Conduct::ForgedCertificates,
+                Conduct::HiddenClaims,
+                Conduct::Selective,
+            ],
+            Self::NewViews => &[
+                Conduct::TwoNewViews,
+                Conduct::HiddenClaims,
+                Conduct::Equivocate,
+                Conduct::DoubleVote,
+                Conduct::ViewChangeSpam,
+                Conduct::Selective,
+            ],
+            _ => &Conduct::ALL,
+        }
+    }
+}
+
 /// The plan of a seed.
 #[must_use]
 pub fn plan_of(seed: u64) -> FaultPlan {
+    plan_in(Profile::Any, seed)
+}
+
+/// The plan of a seed in a campaign of some profile.
+#[must_use]
+pub fn plan_in(profile: Profile, seed: u64) -> FaultPlan {
     let mut dice = Dice::new(seed, Stream::Topology);
-    let size = *dice.pick(&SIZES).unwrap_or(&4);
+    let mut size = *dice.pick(&SIZES).unwrap_or(&4);
+    let mut faults = Dice::new(seed, Stream::Faults);
+    let mut kinds = choose(&mut faults);
+    if let Some((allowed, sizes)) = profile.confines() {
+        size = *dice.pick(sizes).unwrap_or(&4);
+        kinds = allowed
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| *at == 0 || faults.chance(600))
+            .map(|(_, kind)| *kind)
+            .collect();
+    }
     let mut settings = Settings::calm(size);
     vary(&mut dice, &mut settings);
-    let mut faults = Dice::new(seed, Stream::Faults);
-    let kinds = choose(&mut faults);
     let faulty = usize::from((size - 1) / 3);
-    let lost = if kinds.contains(&Kind::LostStores) { faults.below(faulty as u64 + 1) } else { 0 };
+    let mut lost = if kinds.contains(&Kind::LostStores) { faults.below(faulty as u64 + 1) } else { 0 };
+    if profile == Profile::LostStores {
+        lost = lost.max(1);
+    }
     if kinds.contains(&Kind::Byzantine) {
-        settings.byzantine = cast_byzantine(&mut faults, size, faulty - usize::try_from(lost).unwrap_or(0));
+        let most = faulty - usize::try_from(lost).unwrap_or(0);
+        settings.byzantine = cast_byzantine(&mut faults, size, most, profile.conducts());
     }
     degrade(&mut faults, &kinds, &mut settings);
     let mut events = Vec::new();
@@ -140,19 +228,19 @@ fn degrade(dice: &mut Dice, kinds: &BTreeSet<Kind>, settings: &mut Settings) {
 
 /// Up to `most` hostile validators, each with a few ways of being so; in half of the runs the first
 /// primaries.
-fn cast_byzantine(dice: &mut Dice, size: u16, most: usize) -> BTreeMap<u16, Vec<Conduct>> {
+fn cast_byzantine(dice: &mut Dice, size: u16, most: usize, conducts: &[Conduct]) -> BTreeMap<u16, Vec<Conduct>> {
     let mut candidates: Vec<u16> = (0..size).collect();
     if dice.chance(500) {
         dice.shuffle(&mut candidates);
     }
     candidates.truncate(most);
-    let mut conducts = BTreeMap::new();
+    let mut hostile = BTreeMap::new();
     for who in candidates {
         let count = dice.range(1, 4);
-        let chosen: BTreeSet<Conduct> = (0..count).filter_map(|_| dice.pick(&Conduct::ALL).copied()).collect();
-        conducts.insert(who, chosen.into_iter().collect());
+        let chosen: BTreeSet<Conduct> = (0..count).filter_map(|_| dice.pick(conducts).copied()).collect();
+        hostile.insert(who, chosen.into_iter().collect());
     }
-    conducts
+    hostile
 }
 
 /// Some of the validators, at least one.
@@ -177,8 +265,11 @@ fn strike(dice: &mut Dice, kind: Kind, settings: &Settings, events: &mut Vec<Tim
     for _ in 0..count {
         let at_ms = dice.below(settings.safety_ms);
         let length_ms = dice.range(10, 1_500);
-        let target =
-            if dice.chance(400) { Target::Primary } else { Target::Validator(u16::try_from(dice.below(size.into())).unwrap_or(0)) };
+        let target = if dice.chance(400) {
+            Target::Primary
+        } else {
+            Target::Validator(u16::try_from(dice.below(size.into())).unwrap_or(0))
+        };
         let one = u16::try_from(dice.below(size.into())).unwrap_or(0);
         let (fault, heals) = match kind {
             Kind::Partitions => (Fault::Partition { groups: two_groups(dice, size) }, true),

@@ -6,7 +6,9 @@
 
 use std::collections::VecDeque;
 
-use quorate_replica::{Event, ExecutionJob, GuardFile, Notice, Outgoing, RecoverError, Replica, Report, Setup, create_store, recover};
+use quorate_replica::{
+    Event, ExecutionJob, GuardFile, Notice, Outgoing, RecoverError, Replica, Report, Setup, create_store, recover,
+};
 use quorate_storage::{Durability, MemoryStore, Store, StoreError, WriteBatch};
 use quorate_types::ids::ValidatorIndex;
 
@@ -143,6 +145,7 @@ pub(super) fn place_of(report: &Report) -> Place {
         committed: report.committed,
         executed: report.executed,
         signs: report.standing.signs(),
+        is_quarantined: report.standing.is_quarantined(),
         held: Some(report.held),
         execution_votes: report.execution_votes,
     }

@@ -207,7 +207,11 @@ impl World {
             Err(_) if self.is_byzantine(from) => return Ok(Rc::new(Letter::refused(from, message.clone(), bytes))),
             Err(fault) => {
                 let facts = vec![format!("validator {from} sends a {}", message.kind()), format!("{fault}")];
-                return Err(unsafe_(Violation { invariant: "messages survive their bytes", clause: "protocol §2", facts }));
+                return Err(unsafe_(Violation {
+                    invariant: "messages survive their bytes",
+                    clause: "protocol §2",
+                    facts,
+                }));
             }
         };
         Ok(Rc::new(Letter { from, message: decoded, bytes, verified: OnceCell::new() }))

@@ -43,7 +43,7 @@ pub use campaign::{Campaign, MUST_REACH};
 pub use cast::Cast;
 pub use crash_points::{CrashPoints, script};
 pub use dice::{Dice, Stream};
-pub use generate::{lost_store_plan, plan_of};
+pub use generate::{Profile, lost_store_plan, plan_in, plan_of};
 pub use hash::RollingHash;
 pub use phases::run;
 pub use plan::{FORMAT, Fault, FaultPlan, PlanError, Target, TimedFault};

@@ -100,9 +100,8 @@ impl World {
         let mut dice = Dice::new(self.plan.seed, Stream::Topology);
         let scene = self.observer.scene();
         let quorum = scene.quorum();
-        let mut correct: Vec<u16> = (0..self.cast.size())
-            .filter(|who| !scene.byzantine.contains(who) && !scene.lost.contains(who))
-            .collect();
+        let mut correct: Vec<u16> =
+            (0..self.cast.size()).filter(|who| !scene.byzantine.contains(who) && !scene.lost.contains(who)).collect();
         if correct.len() < quorum {
             return Err(harness(&"the plan leaves no quorum of correct validators"));
         }
@@ -172,7 +171,11 @@ impl World {
             // The store may be a sequence ahead of what the replica has heard of.
             if expected.0 == dump.0 && expected != dump {
                 let facts = vec![format!("validator {other}: {expected:?}"), format!("validator {who}: {dump:?}")];
-                return Err(unsafe_(Violation { invariant: "equal state, byte for byte", clause: "protocol §10, State", facts }));
+                return Err(unsafe_(Violation {
+                    invariant: "equal state, byte for byte",
+                    clause: "protocol §10, State",
+                    facts,
+                }));
             }
         }
         Ok(())

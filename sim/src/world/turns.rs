@@ -74,6 +74,9 @@ impl World {
             unsafe_(Violation { invariant: "requests are answered from the store", clause: "protocol §9.4", facts })
         })?;
         for message in answers {
+            if !self.host(me).is_up() {
+                return Ok(());
+            }
             self.send_outgoing(me, &Outgoing { to: Recipient::One(ValidatorIndex(to)), message })?;
         }
         Ok(())
@@ -135,6 +138,9 @@ impl World {
         }
         for outgoing in std::mem::take(&mut out.now) {
             self.send_outgoing(me, &outgoing)?;
+            if self.host(me).generation != generation {
+                return Ok(());
+            }
         }
         self.save(me, out)
     }
@@ -198,7 +204,7 @@ impl World {
         if !records.is_empty() && self.dies_here(me, (0, false))? {
             return Ok(());
         }
-        let must_sync = !after.is_empty() || !execute.is_empty();
+        let must_sync = !after.is_empty() || !execute.is_empty() || !guard.is_empty();
         let host = self.host(me);
         if !must_sync {
             host.store.write(records.clone(), Durability::Buffered).map_err(|error| harness(&error))?;

@@ -116,7 +116,9 @@ impl Workload {
             // Whoever comes first at this version wins.
             4 => {
                 let version = self.dice.range(1, 4);
-                builder.guard(document.clone(), Condition::Version(version)).mutate(document, Change::Put { value: text(self.made) })
+                builder
+                    .guard(document.clone(), Condition::Version(version))
+                    .mutate(document, Change::Put { value: text(self.made) })
             }
             5 => builder.mutate(account(number), Change::Create { value: None }),
             6 => builder.mutate(account(number), Change::Mint { amount: amount * 3 }),

@@ -31,7 +31,7 @@ async fn each_validator_is_killed_in_turn_under_load_and_nothing_is_lost() -> an
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_validators_are_killed_at_once_under_load_and_go_on_with_everything_acknowledged() -> anyhow::Result<()> {
     let mut cluster = plan().start().await?;
-    let workload = Workload::start(&cluster, "once", 4)?;
+    let workload = Workload::start(&cluster, "once", 12)?;
     for _ in 0..3 {
         workload.progress(30, LONG).await?;
         ALL.into_iter().try_for_each(|victim| cluster.kill(victim))?;

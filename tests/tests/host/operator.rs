@@ -150,6 +150,11 @@ async fn the_admin_socket_is_its_owners_alone_changes_the_log_and_stops_the_node
     ensure!(previous.contains("info"), "{previous}");
     let refused = admin.set_log_filter(filter("quorate=nonsense=7")).await;
     ensure!(refused.as_ref().is_err_and(|status| status.code() == Code::InvalidArgument), "{refused:?}");
+    let socket = unix_channel(path.clone(), ChannelTiming::default());
+    for method in ["/quorate.admin.v1.Admin/SetLogFilter", "/quorate.admin.v1.Admin/Shutdown"] {
+        let garbage = raw::call(&socket, method, vec![0xff; 64]).await;
+        ensure!(garbage.is_err(), "{method} of garbage: {garbage:?}");
+    }
     // The operator's service isn't there for clients.
     let method = "/quorate.admin.v1.Admin/Shutdown";
     let foreign = raw::call(&raw::to(&cluster, 2)?, method, bytes::Bytes::new()).await;

@@ -27,12 +27,8 @@ impl Behaviour for ForgedCertificates {
         };
         let phase = if stage.dice.chance(300) { Phase::Prepare } else { Phase::Commit };
         let claim = Claim { view: stage.pool.view(), sequence: invented.sequence, digest: invented.digest() };
-        let certificate = Certificate {
-            phase,
-            epoch: stage.cast.context.epoch,
-            claim,
-            signatures: signatures(stage, claim, phase),
-        };
+        let certificate =
+            Certificate { phase, epoch: stage.cast.context.epoch, claim, signatures: signatures(stage, claim, phase) };
         stage.to_some(&Message::Certificate(certificate.clone()), out);
         let segment = Segment { proposals: vec![invented], certificate };
         stage.to_some(&Message::Segment(Box::new(segment)), out);

@@ -28,12 +28,8 @@ impl Behaviour for TwoNewViews {
 /// A valid new view from a random choice among the view changes heard, with a lying one of its own.
 fn another(stage: &mut Stage<'_>, view: View) -> Option<Message> {
     let quorum = stage.cast.context.quorum().quorum();
-    let mut changes: Vec<ViewChangeMessage> = stage
-        .pool
-        .changes_for(view)
-        .filter(|change| change.signed.signer() != stage.index())
-        .cloned()
-        .collect();
+    let mut changes: Vec<ViewChangeMessage> =
+        stage.pool.changes_for(view).filter(|change| change.signed.signer() != stage.index()).cloned().collect();
     stage.dice.shuffle(&mut changes);
     let (prepared, committed, last_vote) = (None, None, None);
     let statement = ViewChange {

@@ -53,7 +53,11 @@ impl Invariant for Agreement {
                 match parent {
                     Some(parent) if parent != proposal.parent => Err(vec![
                         format!("{parent:?} was delivered at sequence {before}"),
-                        format!("validator {by} executes sequence {} whose parent is {:?}", before.next(), proposal.parent),
+                        format!(
+                            "validator {by} executes sequence {} whose parent is {:?}",
+                            before.next(),
+                            proposal.parent
+                        ),
                     ]),
                     _ => Ok(()),
                 }

@@ -16,6 +16,12 @@ impl Invariant for Alarms {
     }
 
     fn on_fact(&mut self, scene: &Scene, fact: &Fact<'_>) -> Result<(), Vec<String>> {
+        if let Fact::Restarted { by, place } = fact
+            && place.is_quarantined
+            && !scene.lost.contains(by)
+        {
+            return Err(vec![format!("validator {by}, whose store is whole, starts in quarantine: {place:?}")]);
+        }
         let Fact::Notice { by, notice } = fact else { return Ok(()) };
         match notice {
             Notice::Core(alarm @ (CoreNotice::SafetyAlarm { .. } | CoreNotice::InvalidCommitted(_))) => {

@@ -33,7 +33,9 @@ impl Certificates {
         if self.good.contains(&(key, signers.clone())) {
             return Ok(());
         }
-        let about = || format!("validator {by} sends a {:?} certificate for {claim:?} signed by {signers:?}", certificate.phase);
+        let about = || {
+            format!("validator {by} sends a {:?} certificate for {claim:?} signed by {signers:?}", certificate.phase)
+        };
         admit_signers(scene, &signers).map_err(|fault| vec![about(), fault])?;
         let voted = self.voted.get(&key);
         for (signer, signature) in &certificate.signatures {

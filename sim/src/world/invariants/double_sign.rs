@@ -38,7 +38,11 @@ impl Invariant for DoubleSign {
             let first = self.said.entry((*by, slot)).or_insert_with(|| bytes.clone());
             if *first != bytes {
                 return Err(vec![
-                    format!("validator {by} said {slot:?}: {} bytes, {:02x?}", first.len(), &first[..first.len().min(80)]),
+                    format!(
+                        "validator {by} said {slot:?}: {} bytes, {:02x?}",
+                        first.len(),
+                        &first[..first.len().min(80)]
+                    ),
                     format!("validator {by} now says {}: {:02x?}", statement.describe(), &bytes[..bytes.len().min(80)]),
                 ]);
             }

@@ -34,7 +34,10 @@ impl Invariant for ExactlyOnce {
                 if first == place {
                     return Ok(());
                 }
-                Err(vec![format!("operation {id} executed at {first:?}"), format!("validator {by} executes it at {place:?}")])
+                Err(vec![
+                    format!("operation {id} executed at {first:?}"),
+                    format!("validator {by} executes it at {place:?}"),
+                ])
             }),
             _ => Ok(()),
         }

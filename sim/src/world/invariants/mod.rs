@@ -131,6 +131,8 @@ pub struct Place {
     pub executed: Sequence,
     /// Whether it signs.
     pub signs: bool,
+    /// Whether it is in quarantine.
+    pub is_quarantined: bool,
     /// Things held, by the core's own count.
     pub held: Option<Held>,
     /// Execution votes held.

@@ -1,11 +1,10 @@
-//! All votes of a correct validator in a view lie on one chain, prepares in rising order
-//! (protocol §3.2, §3.3, §10).
+//! All votes of a correct validator in a view lie on one chain (protocol §3.2, §3.3, §10).
 
 use std::collections::BTreeMap;
 
 use quorate_crypto::Digest;
 use quorate_types::ids::{Sequence, View};
-use quorate_types::vote::{Phase, Vote};
+use quorate_types::vote::Vote;
 
 use super::{Fact, Invariant, Scene};
 use crate::world::statement::Statement;
@@ -15,16 +14,16 @@ type Voted = BTreeMap<Sequence, Digest>;
 
 #[derive(Debug, Default)]
 pub(super) struct OneChain {
-    /// The newest view of each validator, its votes there and its highest prepare.
-    votes: BTreeMap<u16, (View, Voted, Sequence)>,
+    /// The newest view of each validator, and its votes there.
+    votes: BTreeMap<u16, (View, Voted)>,
 }
 
 impl OneChain {
     fn on_vote(&mut self, scene: &Scene, by: u16, vote: &Vote) -> Result<(), Vec<String>> {
-        let Vote { view, sequence, digest, phase, .. } = *vote;
-        let (newest, voted, prepared) = self.votes.entry(by).or_default();
+        let Vote { view, sequence, digest, .. } = *vote;
+        let (newest, voted) = self.votes.entry(by).or_default();
         if *newest < view {
-            (*newest, *voted, *prepared) = (view, Voted::new(), Sequence::ZERO);
+            (*newest, *voted) = (view, Voted::new());
         }
         if *newest > view {
             return Ok(());
@@ -38,13 +37,6 @@ impl OneChain {
             if scene.ancestor(high, low.0).is_some_and(|found| found != low.1) {
                 return Err(vec![says("a vote", *other, *voted), says("a vote off its chain", sequence, digest)]);
             }
-        }
-        let is_new = voted.get(&sequence).is_none();
-        if phase == Phase::Prepare && is_new && sequence < *prepared {
-            return Err(vec![says("prepare", *prepared, voted[prepared]), says("prepare below it", sequence, digest)]);
-        }
-        if phase == Phase::Prepare {
-            *prepared = sequence.max(*prepared);
         }
         voted.insert(sequence, digest);
         Ok(())

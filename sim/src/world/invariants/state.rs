@@ -27,7 +27,10 @@ impl Invariant for State {
             return Ok(());
         }
         let says = |(proposal, state, receipts, who): (Digest, Digest, Digest, u16)| {
-            format!("validator {who} at {}: proposal {proposal:?}, state {state:?}, receipts {receipts:?}", execution.sequence)
+            format!(
+                "validator {who} at {}: proposal {proposal:?}, state {state:?}, receipts {receipts:?}",
+                execution.sequence
+            )
         };
         Err(vec![says(first), says(result)])
     }

@@ -37,7 +37,10 @@ impl Invariant for ViewMonotone {
             Fact::Turn { by, after, .. } => {
                 let before = self.reported.insert(*by, after.view).unwrap_or_default();
                 if after.view < before {
-                    return Err(vec![format!("validator {by} was in view {before}"), format!("and is in {}", after.view)]);
+                    return Err(vec![
+                        format!("validator {by} was in view {before}"),
+                        format!("and is in {}", after.view),
+                    ]);
                 }
                 Ok(())
             }

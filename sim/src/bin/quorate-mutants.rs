@@ -1,0 +1,277 @@
+//! The harness proves itself (simulation §4): each known bug is planted, and what should find it is run.
+//!
+//! A planted bug is a `cfg(mutant = "…")` in a pure crate, switched by the environment variable
+//! `QUORATE_MUTANT`, which only the build scripts of those crates read; builds go to a directory of their
+//! own. The code without any planted bug runs the same finders and must find nothing.
+//!
+//! Exit codes: 0 every bug was found and the unchanged code is clean, 1 not so, 3 an error of the harness.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Output};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::{Parser, ValueEnum};
+
+/// Plants known bugs and shows that each is found.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Only this bug.
+    #[arg(long)]
+    only: Option<String>,
+    /// How many of the bugs.
+    #[arg(long, default_value = "all")]
+    share: Share,
+    /// Only the list.
+    #[arg(long)]
+    list: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Share {
+    /// Every bug.
+    All,
+    /// Those that each change of the code is tried against.
+    Ci,
+}
+
+/// A bug to be planted.
+struct Mutant {
+    name: &'static str,
+    what: &'static str,
+    finder: Finder,
+    /// Part of the share for each change.
+    ci: bool,
+}
+
+/// What should find it, and within what.
+#[derive(Clone, Copy)]
+enum Finder {
+    /// Seeds of the world, under one of its profiles.
+    World { profile: &'static str, seeds: u64 },
+    /// The abstract model at its small bound, with these arguments.
+    Model(&'static [&'static str]),
+    /// A test of a rule, by package and name.
+    Rule { package: &'static str, test: &'static str },
+}
+
+const fn world(profile: &'static str, seeds: u64) -> Finder {
+    Finder::World { profile, seeds }
+}
+
+const MUTANTS: &[Mutant] = &[
+    Mutant { name: "quorum-minus-one", what: "a quorum of q − 1", finder: world("any", 200), ci: true },
+    Mutant {
+        name: "anchor-by-sequence",
+        what: "the anchor chosen by sequence before view",
+        finder: Finder::Rule {
+            package: "quorate-types",
+            test: "the_anchor_is_the_highest_prepared_by_view_before_sequence",
+        },
+        ci: false,
+    },
+    Mutant {
+        name: "signer-counted-twice",
+        what: "one signer counted twice in a certificate",
+        finder: world("hostile", 400),
+        ci: false,
+    },
+    Mutant {
+        name: "views-mixed",
+        what: "commits of two views mixed in one certificate",
+        finder: world("views", 1_000),
+        ci: false,
+    },
+    Mutant {
+        name: "other-digest-counted",
+        what: "prepares for another digest counted",
+        finder: world("hostile", 400),
+        ci: true,
+    },
+    Mutant {
+        name: "parent-only-received",
+        what: "a parent merely received, not voted for",
+        finder: world("hostile", 2_000),
+        ci: false,
+    },
+    Mutant {
+        name: "commit-off-chain",
+        what: "a commit vote off the chain of one's own votes",
+        finder: world("hostile", 2_000),
+        ci: false,
+    },
+    Mutant {
+        name: "second-new-view",
+        what: "a second new view accepted in one view",
+        finder: world("new-views", 1_000),
+        ci: false,
+    },
+    Mutant {
+        name: "new-view-forgotten",
+        what: "the accepted new view forgotten over a restart",
+        finder: world("restarts", 400),
+        ci: false,
+    },
+    Mutant {
+        name: "view-forgotten",
+        what: "the view forgotten over a restart",
+        finder: world("restarts", 400),
+        ci: true,
+    },
+    Mutant {
+        name: "views-climbed-alone",
+        what: "timers that climb views alone",
+        finder: world("views", 400),
+        ci: false,
+    },
+    Mutant {
+        name: "backoff-reset-by-any-commit",
+        what: "the timeout's exponent reset by any commit",
+        finder: Finder::Rule {
+            package: "quorate-consensus",
+            test: "a_view_with_a_commit_takes_back_one_doubling_only",
+        },
+        ci: false,
+    },
+    Mutant {
+        name: "revote-from-bottom",
+        what: "re-proposed sequences voted on one by one from the bottom",
+        finder: Finder::Model(&["--quick"]),
+        ci: false,
+    },
+    Mutant {
+        name: "send-before-save",
+        what: "a vote sent before its record is durable",
+        finder: world("any", 20),
+        ci: true,
+    },
+    Mutant {
+        name: "signs-after-lost-store",
+        what: "signing after a lost store",
+        finder: world("lost-stores", 200),
+        ci: true,
+    },
+];
+
+fn main() -> ExitCode {
+    match try_all(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("quorate-mutants: {error:#}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+/// Whether every bug was found and the unchanged code is clean.
+fn try_all(arguments: &Arguments) -> anyhow::Result<bool> {
+    let is_wanted = |mutant: &&Mutant| {
+        arguments.only.as_deref().is_none_or(|only| only == mutant.name) && (arguments.share == Share::All || mutant.ci)
+    };
+    let mutants: Vec<&Mutant> = MUTANTS.iter().filter(is_wanted).collect();
+    if mutants.is_empty() {
+        bail!("there is no such bug; --list names them");
+    }
+    if arguments.list {
+        mutants.iter().for_each(|mutant| println!("{:<28} {}", mutant.name, mutant.what));
+        return Ok(true);
+    }
+    println!("{:<58} {:<18} {:<24} {:>8}", "planted bug", "found by", "after", "limit");
+    let mut is_good = true;
+    for mutant in &mutants {
+        let started = Instant::now();
+        let found = find(Some(mutant.name), mutant.finder)?;
+        is_good &= found.is_some();
+        print_row(mutant, found.as_deref().unwrap_or("NOT FOUND"), started.elapsed());
+    }
+    for mutant in &mutants {
+        if let Some(what) = find(None, mutant.finder)? {
+            println!("the unchanged code is blamed by the finder of {}: {what}", mutant.name);
+            is_good = false;
+        }
+    }
+    println!("{}", if is_good { "every bug was found, the unchanged code is clean" } else { "NOT GOOD" });
+    Ok(is_good)
+}
+
+fn print_row(mutant: &Mutant, found: &str, took: Duration) {
+    let (by, limit) = match mutant.finder {
+        Finder::World { profile, seeds } => (format!("world, {profile}"), format!("{seeds} seeds")),
+        Finder::Model(_) => ("model".to_owned(), "exhaustive".to_owned()),
+        Finder::Rule { .. } => ("rule test".to_owned(), "1 test".to_owned()),
+    };
+    println!("{:<58} {by:<18} {found:<24} {limit:>8}  ({} s)", mutant.what, took.as_secs());
+}
+
+/// Runs a finder on the code with a bug, or without any; says after what it found something.
+fn find(mutant: Option<&str>, finder: Finder) -> anyhow::Result<Option<String>> {
+    match finder {
+        Finder::World { profile, seeds } => {
+            let seeds = seeds.to_string();
+            let arguments = ["swarm", "--profile", profile, "--seeds", &seeds, "--failures", "1"];
+            let output = cargo_run(mutant, "quorate-sim", &arguments)?;
+            match output.status.code() {
+                Some(0) => Ok(None),
+                Some(1 | 2) => Ok(Some(first_seed(&output))),
+                _ => bail!("the world failed: {}", String::from_utf8_lossy(&output.stdout)),
+            }
+        }
+        Finder::Model(arguments) => {
+            let output = cargo_run(mutant, "quorate-model", arguments)?;
+            match output.status.code() {
+                Some(0) => Ok(None),
+                Some(1) => Ok(Some("a counterexample".to_owned())),
+                _ => bail!("the model failed: {}", String::from_utf8_lossy(&output.stderr)),
+            }
+        }
+        Finder::Rule { package, test } => {
+            let output = cargo(mutant, &["test", "--quiet", "--locked", "-p", package, "--lib", "--", test])?;
+            let text = String::from_utf8_lossy(&output.stdout);
+            if !text.contains("1 passed") && !text.contains("1 failed") {
+                bail!("the test {test} of {package} didn't run:\n{text}{}", String::from_utf8_lossy(&output.stderr));
+            }
+            Ok((!output.status.success()).then(|| "1 test".to_owned()))
+        }
+    }
+}
+
+/// How many seeds a campaign needed.
+fn first_seed(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let runs = text.lines().find_map(|line| line.split_once(" runs, ").map(|(runs, _)| runs.trim().to_owned()));
+    format!("{} seeds", runs.unwrap_or_else(|| "some".to_owned()))
+}
+
+fn cargo_run(mutant: Option<&str>, binary: &str, arguments: &[&str]) -> anyhow::Result<Output> {
+    let package = "quorate-sim";
+    let built =
+        cargo(mutant, &["build", "--quiet", "--locked", "--profile", "mutants", "-p", package, "--bin", binary])?;
+    if !built.status.success() {
+        bail!("building {binary} with {mutant:?} failed:\n{}", String::from_utf8_lossy(&built.stderr));
+    }
+    let path = target().join("mutants").join(binary);
+    Command::new(&path).args(arguments).output().with_context(|| format!("running {}", path.display()))
+}
+
+fn cargo(mutant: Option<&str>, arguments: &[&str]) -> anyhow::Result<Output> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).arg("--target-dir").arg(target());
+    // Arguments after `--` belong to the test; the directory must stand before.
+    if let Some(split) = arguments.iter().position(|argument| *argument == "--") {
+        command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.args(&arguments[..split]).arg("--target-dir").arg(target()).args(&arguments[split..]);
+    }
+    match mutant {
+        Some(mutant) => command.env("QUORATE_MUTANT", mutant),
+        None => command.env_remove("QUORATE_MUTANT"),
+    };
+    command.output().context("running cargo")
+}
+
+/// Where builds with planted bugs go, away from all others.
+fn target() -> PathBuf {
+    let base = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    base.join("mutants")
+}

@@ -109,6 +109,18 @@ pub(crate) struct Certificates {
     pub(crate) goals: BTreeMap<Sequence, Certificate>,
 }
 
+impl Certificates {
+    /// Adds a commit to be delivered. The highest and the lowest matter: the aim, and the next step. Bounded by
+    /// the window (protocol §9.5).
+    pub(crate) fn insert_goal(&mut self, commit: Certificate, window: u32) {
+        self.goals.insert(commit.claim.sequence, commit);
+        while self.goals.len() > usize::try_from(window).unwrap_or(usize::MAX) {
+            let middle = self.goals.keys().nth(self.goals.len() / 2).copied();
+            middle.and_then(|middle| self.goals.remove(&middle));
+        }
+    }
+}
+
 /// What is known of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PayloadState {

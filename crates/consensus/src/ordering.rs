@@ -361,12 +361,7 @@ impl Core {
         }
         if sequence > self.chain.tip().sequence && goal.is_none() {
             out.push(Effect::SaveCommit(certificate.clone()));
-            held.goals.insert(sequence, certificate);
-            // The highest and the lowest matter: the aim, and the next step. Bounded by the window (protocol §9.5).
-            while held.goals.len() > usize::try_from(self.config.parameters.window).unwrap_or(usize::MAX) {
-                let middle = held.goals.keys().nth(held.goals.len() / 2).copied();
-                middle.and_then(|middle| held.goals.remove(&middle));
-            }
+            held.insert_goal(certificate, self.config.parameters.window);
         }
     }
 

@@ -131,8 +131,10 @@ pub(crate) fn rebuild(config: Config, recovered: Recovered, now: Now) -> Core {
     if let Some(own) = recovered.complaint {
         complaints.insert(own);
     }
-    let certificates =
-        Certificates { prepared: recovered.prepared, ..sort_commits(recovered.commits, &reign, recovered.tip) };
+    let certificates = Certificates {
+        prepared: recovered.prepared,
+        ..sort_commits(recovered.commits, &reign, recovered.tip, config.parameters.window)
+    };
     Core {
         halted: false,
         may_sign: false,
@@ -206,7 +208,7 @@ fn resume_vote(reign: &mut Reign, vote: &Vote) {
     *highest = (*highest).max(Some(vote.sequence));
 }
 
-fn sort_commits(commits: Vec<Certificate>, reign: &Reign, tip: Link) -> Certificates {
+fn sort_commits(commits: Vec<Certificate>, reign: &Reign, tip: Link, window: u32) -> Certificates {
     let mut sorted = Certificates::default();
     for commit in commits {
         let ahead = commit.claim.view > reign.view || (commit.claim.view == reign.view && !reign.active);
@@ -215,7 +217,7 @@ fn sort_commits(commits: Vec<Certificate>, reign: &Reign, tip: Link) -> Certific
             *slot = Some(commit.clone());
         }
         if commit.claim.sequence > tip.sequence {
-            sorted.goals.insert(commit.claim.sequence, commit);
+            sorted.insert_goal(commit, window);
         }
     }
     sorted

@@ -32,7 +32,7 @@ pub use quorate_machine::{self as machine};
 pub use crate::execution::{Executed, ExecutedBatch, ExecutionError, ExecutionJob, ExecutionSetup};
 pub use crate::guard::{GuardRefusal, Guarded, SigningGuard};
 pub use crate::outbox::{Event, Notice, Outbox, Outgoing, Recipient};
-pub use crate::recovery::{GuardFile, RecoverError, Setup, create_store, recover};
+pub use crate::recovery::{GuardFile, RecoverError, Setup, create_store, guard_file_to_write, recover};
 pub use crate::replica::Replica;
 pub use crate::report::{PeerReport, Report};
 pub use crate::standing::{Quarantine, Standing};

@@ -9,6 +9,7 @@ use quorate_types::ids::{BlockTime, BundleNumber, ClusterId, Sequence, Validator
 use quorate_types::proposal::Proposal;
 use quorate_types::signed::Signed;
 use quorate_types::verified::Context;
+use quorate_types::view_change::ViewChangeMessage;
 use quorate_types::vote::Vote;
 
 use crate::executions::Executions;
@@ -125,6 +126,42 @@ fn judge_store<S: Store>(
         store.write(batch, Durability::Synced).map_err(RecordError::from)?;
     }
     Ok(None)
+}
+
+/// What the guard file must be given, before anything is signed, where a crash left it a batch behind the store:
+/// the next crash could leave it another one behind, which would look like an old copy (protocol §7.2). It holds
+/// this validator's own statements; what they bind to is in the store. `None` if it isn't behind.
+///
+/// # Errors
+/// If the store can't be read.
+pub fn guard_file_to_write<S: Store>(
+    store: &S,
+    guard_file: &GuardFile,
+    context: &Context,
+    me: ValidatorIndex,
+) -> Result<Option<GuardFile>, RecordError> {
+    let batch = records::batch_number().read(store)?.unwrap_or(0);
+    if batch <= guard_file.batch {
+        return Ok(None);
+    }
+    let epoch = context.epoch;
+    let stable = records::stable().read(store)?.unwrap_or(context.start.0);
+    let mut own: Vec<Record> = Vec::new();
+    if let Some(state) = records::view_state().read(store)?.filter(|state| state.epoch == epoch) {
+        own.push(records::view_state().record(&state));
+        let slot = records::new_view(epoch, state.view);
+        own.extend(slot.read(store)?.map(|new_view| slot.record(&new_view)));
+    }
+    let votes = records::votes_above(store, epoch, stable)?;
+    let votes = votes.into_iter().filter(|vote| vote.signer() == me);
+    own.extend(votes.map(|vote| records::vote(&vote.statement).record(&vote)));
+    own.extend(records::own_prepare(epoch).read(store)?.map(|vote| records::own_prepare(epoch).record(&vote)));
+    let change = records::highest_view_change(store, epoch)?;
+    let slot_of = |change: &ViewChangeMessage| records::own_view_change(epoch, change.signed.statement.new_view);
+    own.extend(change.map(|change| slot_of(&change).record(&change)));
+    own.extend(records::own_new_view(epoch).read(store)?.map(|own| records::own_new_view(epoch).record(&own)));
+    own.extend(records::own_bundle(epoch).read(store)?.map(|own| records::own_bundle(epoch).record(&own)));
+    Ok(Some(GuardFile { batch, records: own }))
 }
 
 fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now: Now) -> Result<Replica, RecoverError> {

@@ -144,7 +144,8 @@ impl World {
             })
         })?;
         let place = self.host(me).place();
-        self.tell(|| format!("-- {me} starts: {place:?}"));
+        let standing = self.host(me).replica.as_ref().map(|replica| replica.standing().to_string());
+        self.tell(|| format!("-- {me} starts, {}: {place:?}", standing.unwrap_or_default()));
         self.see_guard_file(me)?;
         self.see(Fact::Restarted { by: me, place })?;
         let store = self.host(me).store.clone();

@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 
 use quorate_replica::{
-    Event, ExecutionJob, GuardFile, Notice, Outgoing, RecoverError, Replica, Report, Setup, create_store, recover,
+    Event, ExecutionJob, GuardFile, Notice, Outgoing, RecoverError, Replica, Report, Setup, create_store,
+    guard_file_to_write, recover,
 };
 use quorate_storage::{Durability, MemoryStore, Store, StoreError, WriteBatch};
 use quorate_types::ids::ValidatorIndex;
@@ -93,6 +94,12 @@ impl Host {
         self.clock.started_us = now_us;
         let setup = Setup { context: cast.context.clone(), me: ValidatorIndex(self.me), key: cast.key(self.me) };
         let replica = recover(&self.store, self.guard_file.as_ref(), setup, self.clock.now(now_us))?;
+        if let Some(file) = &self.guard_file
+            && !replica.standing().is_quarantined()
+            && let Some(missing) = guard_file_to_write(&self.store, file, &cast.context, ValidatorIndex(self.me))?
+        {
+            self.guard_file = Some(missing);
+        }
         self.generation += 1;
         self.replica = Some(replica);
         Ok(())

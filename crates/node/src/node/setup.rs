@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quorate_crypto::{Scheme, SecretKey};
-use quorate_replica::{GuardFile as GuardContent, Replica, Setup, records, recover};
+use quorate_replica::{GuardFile as GuardContent, Replica, Setup, guard_file_to_write, records, recover};
 use quorate_storage::Store;
 use quorate_transport::tls::{NetworkIdentity, server_config};
 use quorate_types::genesis::Genesis;
@@ -140,9 +140,15 @@ pub(super) fn recover_replica<S: Store>(
             (None, None)
         }
     };
+    let (context, me) = (setup.context.clone(), setup.me);
     let replica = recover(store, content.as_ref(), setup, clock.now())?;
     // What shows why it is in quarantine isn't written over.
-    let file = file.filter(|_| !replica.standing().is_quarantined());
+    let mut file = file.filter(|_| !replica.standing().is_quarantined());
+    if let (Some(file), Some(content)) = (&mut file, &content)
+        && let Some(missing) = guard_file_to_write(store, content, &context, me)?
+    {
+        file.write(missing.batch, &missing.records)?;
+    }
     info!(guard_file_batch = content.map_or(0, |content| content.batch), "store and guard file were read");
     Ok((replica, file))
 }

@@ -86,6 +86,29 @@ fn the_anchor_is_recomputed_from_the_claims() {
     }
 }
 
+/// protocol §5.2: `chosen` by view before sequence: the longer chain of an earlier view has lost.
+#[test]
+fn the_prepared_certificate_of_the_later_view_is_chosen_though_it_is_lower() {
+    let (longer, later) = (chain(genesis(), 3, 1), chain(genesis(), 2, 50));
+    let mut bench = Bench::new(2);
+    let changes = [
+        view_change(0, 2, Some(prepared(0, link_of(&longer[2]))), None),
+        view_change(1, 2, Some(prepared(1, link_of(&later[1]))), None),
+    ];
+    bench.enter(1, None, None);
+    bench.make_leave();
+    changes.into_iter().for_each(|change| {
+        bench.view_change(change);
+    });
+    let made = new_views_in(&bench.log).pop().expect("it is the primary of view 2");
+    assert_eq!(made.prepared.map(|certificate| certificate.claim.digest), Some(later[1].digest()));
+    for proposal in later.iter().chain(&longer).rev() {
+        bench.step(quorate_consensus::Input::Proposal(proposal.clone()));
+    }
+    let votes = places(&bench.all_votes());
+    assert!(votes.contains(&(Phase::Prepare, 2, 2)) && !votes.contains(&(Phase::Prepare, 2, 3)), "{votes:?}");
+}
+
 /// protocol §5.2: the accepted one is durable before the first vote under it.
 #[test]
 fn the_new_view_is_saved_before_the_first_vote_under_it() {

@@ -3,7 +3,8 @@
 use quorate_storage::Family;
 use rocksdb::statistics::StatsLevel;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, Options, WriteBufferManager,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, Options,
+    WriteBufferManager,
 };
 
 /// Bounds of a [`RocksStore`](crate::RocksStore)'s memory and files.
@@ -88,6 +89,11 @@ fn family_options(cache: &Cache, chosen: &RocksOptions) -> Options {
     table.set_block_cache(cache);
     table.set_cache_index_and_filter_blocks(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    // Indexes and filters in parts of a block's size. A whole one of a large file would be about as
+    // large as a shard of a small cache, and two of them would push each other out at every read.
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_pin_top_level_index_and_filter(true);
     // Most reads of nonces and receipts ask for keys that are not there.
     table.set_bloom_filter(10.0, false);
     let mut options = Options::default();

@@ -1,3 +1,5 @@
+//! What a configuration file may say, and what it is told when it says something else.
+
 use std::path::Path;
 
 use super::{ConfigError, FIELDS, NodeConfig, RawConfig};

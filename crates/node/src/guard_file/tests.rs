@@ -1,3 +1,5 @@
+//! The file as a crash, a copy or a flipped bit leaves it: read back whole, one batch behind, or refused.
+
 use std::fs::OpenOptions;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::PathBuf;

@@ -1,3 +1,5 @@
+//! Who waits for what: answers come once, in order, and waiting is bounded.
+
 use std::sync::Arc;
 
 use quorate_crypto::{Digest, Signature, sha256};

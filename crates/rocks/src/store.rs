@@ -41,13 +41,14 @@ impl RocksStore {
         }
     }
 
-    fn fill(&self, batch: WriteBatch) -> Result<rocksdb::WriteBatch, StoreError> {
-        let mut filled = rocksdb::WriteBatch::default();
-        for change in batch.into_ops() {
+    fn fill(&self, batch: &WriteBatch) -> Result<rocksdb::WriteBatch, StoreError> {
+        let (mut filled, mut sealed) = (rocksdb::WriteBatch::default(), Vec::new());
+        for change in batch.changes() {
             match change {
                 Change::Put { family, key, value } => {
-                    let sealed = envelope::seal(family, &key, value);
-                    filled.put_cf(column(&self.database, family)?, key, sealed);
+                    sealed.clear();
+                    envelope::seal(family, key, value, &mut sealed);
+                    filled.put_cf(column(&self.database, family)?, key, &sealed);
                 }
                 Change::Delete { family, key } => {
                     filled.delete_cf(column(&self.database, family)?, key);
@@ -101,7 +102,7 @@ impl Store for RocksStore {
         }
         let is_synced = durability == Durability::Synced;
         let (changes, bytes) = (batch.len(), batch.size_bytes());
-        let filled = self.fill(batch)?;
+        let filled = self.fill(&batch)?;
         let mut options = WriteOptions::default();
         options.set_sync(is_synced);
         self.database.write_opt(filled, &options).map_err(|error| {

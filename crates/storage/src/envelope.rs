@@ -12,12 +12,11 @@ use twox_hash::XxHash3_64;
 /// Bytes after the value: the checksum.
 pub const OVERHEAD_BYTES: usize = 8;
 
-/// The bytes to store for `value`.
-pub fn seal(family: Family, key: &[u8], mut value: Vec<u8>) -> Vec<u8> {
-    let sum = checksum(family, key, &value);
-    value.reserve_exact(OVERHEAD_BYTES);
-    value.extend_from_slice(&sum);
-    value
+/// Appends the bytes to store for `value` to `out`.
+pub fn seal(family: Family, key: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.reserve(value.len() + OVERHEAD_BYTES);
+    out.extend_from_slice(value);
+    out.extend_from_slice(&checksum(family, key, value));
 }
 
 /// The value in `sealed`, if it was sealed for this family and key.
@@ -38,20 +37,26 @@ fn checksum(family: Family, key: &[u8], value: &[u8]) -> [u8; OVERHEAD_BYTES] {
 mod tests {
     use super::*;
 
+    fn seal_new(family: Family, key: &[u8], value: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        seal(family, key, value, &mut out);
+        out
+    }
+
     #[test]
     fn a_value_opens_only_for_its_own_family_and_key() {
-        let sealed = seal(Family::Votes, b"key", b"value".to_vec());
+        let sealed = seal_new(Family::Votes, b"key", b"value");
         assert_eq!(open(Family::Votes, b"key", &sealed), Ok(&b"value"[..]));
         assert!(open(Family::State, b"key", &sealed).is_err());
         let error = open(Family::Votes, b"kez", &sealed);
         assert_eq!(error, Err(StoreError::Corrupt { family: Family::Votes, key: b"kez".to_vec() }));
-        let moved = seal(Family::Votes, b"keyv", b"alue".to_vec());
+        let moved = seal_new(Family::Votes, b"keyv", b"alue");
         assert_ne!(sealed, moved, "the border between key and value is covered");
     }
 
     #[test]
     fn every_flipped_bit_and_every_truncation_is_noticed() {
-        let sealed = seal(Family::State, b"key", b"value".to_vec());
+        let sealed = seal_new(Family::State, b"key", b"value");
         for bit in 0..sealed.len() * 8 {
             let mut damaged = sealed.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);

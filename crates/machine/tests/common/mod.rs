@@ -124,9 +124,9 @@ impl World {
     pub(crate) fn run(&mut self, operations: &[(u16, Arc<Operation>)]) -> Executed {
         self.advance(1, 1_000);
         let executed = self.execute(operations);
-        for write in executed.writes.ops() {
+        for write in executed.writes.changes() {
             match write {
-                Write::Put { key, value, .. } => self.state.insert(key.clone(), value.clone()),
+                Write::Put { key, value, .. } => self.state.insert(key.to_vec(), value.to_vec()),
                 Write::Delete { key, .. } => self.state.remove(key),
             };
         }

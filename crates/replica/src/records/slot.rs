@@ -68,13 +68,15 @@ impl<T: Canonical> Slot<T> {
 
     /// Adds to `batch`: keep `value` here.
     pub fn put(&self, batch: &mut WriteBatch, value: &T) {
-        batch.put(self.family, self.key.clone(), seal(value));
+        batch.put_with(self.family, &self.key, |out| seal(value, out));
     }
 
     /// The record itself, for where family, key and value travel together.
     #[must_use]
     pub fn record(&self, value: &T) -> Record {
-        (self.family, self.key.clone(), seal(value))
+        let mut bytes = Vec::with_capacity(USUAL_BYTES);
+        seal(value, &mut bytes);
+        (self.family, self.key.clone(), bytes)
     }
 
     /// What is kept here.
@@ -101,15 +103,13 @@ impl<T> fmt::Debug for Slot<T> {
     }
 }
 
-/// Room for most records, and the checksum that stores add, without growing.
-const USUAL_BYTES: usize = 160;
+/// Room for most protocol records without growing.
+const USUAL_BYTES: usize = 256;
 
-/// The bytes kept for `value`.
-fn seal<T: Canonical>(value: &T) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(USUAL_BYTES);
-    bytes.push(RECORD_VERSION);
-    value.encode(&mut bytes);
-    bytes
+/// Appends the bytes kept for `value`.
+fn seal<T: Canonical>(value: &T, out: &mut Vec<u8>) {
+    out.push(RECORD_VERSION);
+    value.encode(out);
 }
 
 /// The value in `bytes`, which were found under `key`.

@@ -256,15 +256,15 @@ fn a_record_of_another_version_is_refused_by_name_and_a_malformed_one_too() {
     let store = MemoryStore::default();
     let mut sealed = WriteBatch::new();
     batch_number().put(&mut sealed, &7);
-    let Change::Put { family, key, value } = sealed.into_ops().remove(0) else { panic!("a put") };
-    let write_raw = |value: Vec<u8>| write(&store, |batch| batch.put(family, key.clone(), value));
+    let Some(Change::Put { family, key, value }) = sealed.changes().next() else { panic!("a put") };
+    let write_raw = |value: Vec<u8>| write(&store, |batch| batch.put(family, key, value));
     write_raw([&[2], &value[1..]].concat());
-    let unknown = RecordError::UnknownVersion { family, key: key.clone(), found: 2, known: 1 };
+    let unknown = RecordError::UnknownVersion { family, key: key.to_vec(), found: 2, known: 1 };
     assert_eq!(batch_number().read(&store), Err(unknown.clone()));
     assert_eq!(unknown.to_string(), "the record batch in family meta has version 2, this program knows 1");
-    write_raw([&value[..], &[0]].concat());
+    write_raw([value, &[0]].concat());
     let fault = DecodeError::Trailing { left: 1 };
-    assert_eq!(batch_number().read(&store), Err(RecordError::Malformed { family, key: key.clone(), fault }));
+    assert_eq!(batch_number().read(&store), Err(RecordError::Malformed { family, key: key.to_vec(), fault }));
     write_raw(Vec::new());
     assert!(matches!(batch_number().read(&store), Err(RecordError::Malformed { .. })));
 }

@@ -6,9 +6,9 @@
 
 mod tables;
 
-use crate::{Change, Durability, Entries, Family, Snapshot, Store, StoreError, WriteBatch, envelope};
+use crate::{Change, Durability, Entries, Family, Key, Snapshot, Store, StoreError, WriteBatch, envelope};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tables::{Bytes, Tables};
+use tables::{Sealed, Tables};
 
 /// What a [`MemoryStore`] has done so far, over all crashes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ struct Disk {
 }
 
 /// The entries that a batch replaced, in the order of its changes.
-type Undo = Vec<(Family, Bytes, Option<Bytes>)>;
+type Undo = Vec<(Family, Key, Option<Sealed>)>;
 
 #[derive(Debug, Default)]
 struct Faults {
@@ -147,7 +147,8 @@ impl Disk {
         self.admit()?;
         self.counters.writes += 1;
         self.counters.bytes += batch.size_bytes() as u64;
-        let undo = batch.into_ops().into_iter().map(|change| self.apply(change)).collect();
+        let mut sealed = Vec::new();
+        let undo = batch.changes().map(|change| self.apply(change, &mut sealed)).collect();
         self.unsynced.push(undo);
         if durability == Durability::Synced {
             self.sync()?;
@@ -177,13 +178,15 @@ impl Disk {
         }
     }
 
-    fn apply(&mut self, change: Change) -> (Family, Bytes, Option<Bytes>) {
+    /// Applies a change and says what takes it back; `sealed` is room for a value.
+    fn apply(&mut self, change: Change<'_>, sealed: &mut Vec<u8>) -> (Family, Key, Option<Sealed>) {
         let (family, key, sealed) = match change {
             Change::Put { family, key, value } => {
-                let sealed = envelope::seal(family, &key, value);
-                (family, Bytes::from(key), Some(sealed.into()))
+                sealed.clear();
+                envelope::seal(family, key, value, sealed);
+                (family, Key::from(key), Some(Sealed::from(&sealed[..])))
             }
-            Change::Delete { family, key } => (family, Bytes::from(key), None),
+            Change::Delete { family, key } => (family, Key::from(key), None),
         };
         let before = self.tables.replace(family, key.clone(), sealed);
         (family, key, before)

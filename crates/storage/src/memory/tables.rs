@@ -3,14 +3,14 @@
 //! A table is shared with the snapshots that were taken of it, and copied when it is written while
 //! one is alive. Values are kept sealed, as on disk, and opened by every read.
 
-use crate::{Entries, Family, StoreError, envelope};
+use crate::{Entries, Family, Key, StoreError, envelope};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// A key or a sealed value; cheap to clone.
-pub(super) type Bytes = Arc<[u8]>;
-type Table = BTreeMap<Bytes, Bytes>;
+/// A sealed value; cheap to clone.
+pub(super) type Sealed = Arc<[u8]>;
+type Table = BTreeMap<Key, Sealed>;
 
 /// One table per family.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +34,7 @@ impl Tables {
         }
         let end = if to.is_empty() { Bound::Unbounded } else { Bound::Excluded(to) };
         let range = self.0[family.index()].range::<[u8], _>((Bound::Included(from), end));
-        let open = |(key, sealed): (&Bytes, &Bytes)| {
+        let open = |(key, sealed): (&Key, &Sealed)| {
             let value = envelope::open(family, key, sealed)?;
             Ok((key.to_vec(), value.to_vec()))
         };
@@ -42,7 +42,7 @@ impl Tables {
     }
 
     /// Puts a sealed value or removes the key; returns what was there.
-    pub(super) fn replace(&mut self, family: Family, key: Bytes, sealed: Option<Bytes>) -> Option<Bytes> {
+    pub(super) fn replace(&mut self, family: Family, key: Key, sealed: Option<Sealed>) -> Option<Sealed> {
         let table = Arc::make_mut(&mut self.0[family.index()]);
         match sealed {
             Some(sealed) => table.insert(key, sealed),
@@ -51,7 +51,7 @@ impl Tables {
     }
 
     /// The sealed value of a key.
-    pub(super) fn sealed(&self, family: Family, key: &[u8]) -> Option<&Bytes> {
+    pub(super) fn sealed(&self, family: Family, key: &[u8]) -> Option<&Sealed> {
         self.0[family.index()].get(key)
     }
 

@@ -59,7 +59,7 @@ impl Invariant for DurableFirst {
 }
 
 fn contains(records: &WriteBatch, signature: &[u8; 16]) -> bool {
-    records.ops().iter().any(|change| match change {
+    records.changes().any(|change| match change {
         Change::Put { value, .. } => find(value, signature),
         Change::Delete { .. } => false,
     })

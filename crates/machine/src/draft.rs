@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate_storage::{StateReader, StoreError};
+use quorate_storage::{Key, StateReader, StoreError};
 use quorate_types::codec::Canonical;
 use quorate_types::ids::OperationId;
 use quorate_types::operation::EntityId;
@@ -41,7 +41,7 @@ impl From<Rejection> for Stop {
 /// One entity during an operation.
 pub(crate) struct Slot {
     /// Its key in the state.
-    key: Vec<u8>,
+    key: Key,
     /// As the operation found it.
     before: Option<Header>,
     /// As it is now. Absent when it doesn't exist.
@@ -112,7 +112,8 @@ impl Budget {
 
 pub(crate) struct Draft<'s, 'r, R> {
     state: &'s Overlay<'r, R>,
-    slots: BTreeMap<EntityId, Slot>,
+    /// Boxed: a map has room for eleven at once, and most operations touch one or two.
+    slots: BTreeMap<EntityId, Box<Slot>>,
     supplies: BTreeMap<String, i128>,
     budget: Budget,
 }
@@ -127,7 +128,7 @@ impl<'s, 'r, R: StateReader> Draft<'s, 'r, R> {
         // Two look-ups, since a borrow that is returned on one branch only lasts over both.
         if !self.slots.contains_key(entity) {
             let slot = self.read(entity)?;
-            self.slots.insert(entity.clone(), slot);
+            self.slots.insert(entity.clone(), Box::new(slot));
         }
         Ok(self.slots.get_mut(entity).expect("it was inserted above"))
     }
@@ -173,7 +174,7 @@ impl<'s, 'r, R: StateReader> Draft<'s, 'r, R> {
         let mut written = Written { writes: Vec::new(), versions: Vec::new() };
         for (entity, slot) in std::mem::take(&mut self.slots) {
             let Some(mutation) = slot.changed_by else { continue };
-            let Slot { key, before, now, applied, .. } = slot;
+            let Slot { key, before, now, applied, .. } = *slot;
             let existed = before.is_some();
             let Some(content) = now else {
                 if existed {
@@ -205,7 +206,7 @@ impl<'s, 'r, R: StateReader> Draft<'s, 'r, R> {
 
 /// What an operation that succeeded leaves.
 pub(crate) struct Written {
-    pub(crate) writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    pub(crate) writes: Vec<(Key, Option<Vec<u8>>)>,
     pub(crate) versions: Vec<EntityVersion>,
 }
 

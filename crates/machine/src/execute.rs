@@ -22,7 +22,7 @@ use crate::guard;
 use crate::index::{self, Indexed};
 use crate::keys;
 use crate::mutation::{self, Context};
-use crate::nonce::{self, NonceState};
+use crate::nonce::{self, Held, NonceState};
 use crate::overlay::Overlay;
 use crate::schedule::{self, Rank, Schedule, Task};
 use crate::waiting::{self, Waiting};
@@ -83,10 +83,10 @@ struct Run<'a, R> {
 
 /// What is to become of an operation (data-model §3.2).
 enum Verdict {
-    /// It is the author's to execute.
-    Execute,
+    /// It is the author's to execute, with what is held of the author.
+    Execute(Held),
     /// It is late, and known not to have executed before.
-    Expired,
+    Expired(Held),
     /// It can't be, and nothing is changed by it.
     Judged(Judgement),
     /// It has executed before.
@@ -138,9 +138,9 @@ impl<R: StateReader> Run<'_, R> {
     /// Executes all that is ready, and what becomes ready by that.
     fn drain(&mut self) -> Result<(), StoreError> {
         while let Some(task) = self.schedule.next_ready() {
-            if self.verdict_allows(&task.operation)? {
+            if let Some(held) = self.admit(&task.operation)? {
                 let done = self.apply(&task.operation)?;
-                self.settle(&task.operation, done)?;
+                self.settle(&task.operation, held, done)?;
             }
         }
         Ok(())
@@ -154,12 +154,12 @@ impl<R: StateReader> Run<'_, R> {
         for id in waiting::lapsed(&self.state, self.at, self.parameters)? {
             // Another one's lapsing may have set it free.
             let Some((waiting, missing)) = waiting::take(&mut self.state, &id)? else { continue };
-            if self.verdict_allows(&waiting.operation)? {
+            if let Some(held) = self.admit(&waiting.operation)? {
                 let text = match missing.first() {
                     Some(parent) => format!("parent {parent} did not execute in time; sign again without it"),
                     None => "a parent did not execute in time".to_owned(),
                 };
-                self.reject(&waiting.operation, RejectionCode::MissingParent, text)?;
+                self.reject(&waiting.operation, held, RejectionCode::MissingParent, text)?;
             }
             self.drain()?;
         }
@@ -169,10 +169,10 @@ impl<R: StateReader> Run<'_, R> {
     /// What lacks a parent after all waits, if there is room.
     fn admit_blocked(&mut self) -> Result<(), StoreError> {
         while let Some((Task { lane, operation }, missing)) = self.schedule.next_blocked() {
-            if !self.verdict_allows(&operation)? {
+            let Some(held) = self.admit(&operation)? else {
                 self.drain()?;
                 continue;
-            }
+            };
             let waiting = Waiting { since: self.at, place: self.places, lane, operation };
             if waiting::enter(&mut self.state, &waiting, &missing, self.parameters)? {
                 self.places = self.places.saturating_add(1);
@@ -180,35 +180,36 @@ impl<R: StateReader> Run<'_, R> {
                 continue;
             }
             let text = "a parent has not executed, and there is no room to wait for it; submit parents first";
-            self.reject(&waiting.operation, RejectionCode::WaitingRoomFull, text.to_owned())?;
+            self.reject(&waiting.operation, held, RejectionCode::WaitingRoomFull, text.to_owned())?;
             self.drain()?;
         }
         Ok(())
     }
 
-    /// Whether the operation may go on; if not, it has been answered, with or without a receipt.
-    fn verdict_allows(&mut self, operation: &Operation) -> Result<bool, StoreError> {
+    /// Whether the operation may go on, with what is held of its author; if not, it has been answered, with or
+    /// without a receipt.
+    fn admit(&mut self, operation: &Operation) -> Result<Option<Held>, StoreError> {
         match self.judge(operation)? {
-            Verdict::Execute => return Ok(true),
+            Verdict::Execute(held) => return Ok(Some(held)),
             Verdict::Known => {}
             Verdict::Judged(judgement) => self.judgements.push((operation.id(), judgement)),
-            Verdict::Expired => {
+            Verdict::Expired(held) => {
                 let text = format!(
                     "expired at {}, block time is {}; sign it again with a later expiry",
                     operation.content().expires_at,
                     self.at.time
                 );
-                self.reject(operation, RejectionCode::Expired, text)?;
+                self.reject(operation, held, RejectionCode::Expired, text)?;
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// Data-model §3.2, row by row.
     fn judge(&self, operation: &Operation) -> Result<Verdict, StoreError> {
         let (author, now) = (operation.author(), self.at.time);
-        let window = nonce::window(&self.state, &author, now, self.parameters)?;
-        let state = nonce::judge(&self.state, window.as_ref(), &author, operation.nonce(), operation.id())?;
+        let held = nonce::held(&self.state, &author, now, self.parameters)?;
+        let state = nonce::judge(&self.state, held.window.as_ref(), &author, operation.nonce(), operation.id())?;
         match state {
             NonceState::UsedBySame => return Ok(Verdict::Known),
             NonceState::Refused(judgement) => return Ok(Verdict::Judged(judgement)),
@@ -225,13 +226,17 @@ impl<R: StateReader> Run<'_, R> {
             // window may be another than the one that it executed in.
             let is_proof = state == NonceState::Unused && now <= expires_at.plus(lifetime_ms);
             let expired_at_ms = expires_at.0;
-            return Ok(if is_proof { Verdict::Expired } else { Verdict::Judged(Judgement::Expired { expired_at_ms }) });
+            return Ok(if is_proof {
+                Verdict::Expired(held)
+            } else {
+                Verdict::Judged(Judgement::Expired { expired_at_ms })
+            });
         }
         let latest = now.plus(lifetime_ms);
         if expires_at > latest {
             return Ok(Verdict::Judged(Judgement::ExpiresTooFar { latest_ms: latest.0 }));
         }
-        Ok(Verdict::Execute)
+        Ok(Verdict::Execute(held))
     }
 
     /// Runs guards and mutations; their writes join the sequence's only if all succeed.
@@ -274,15 +279,21 @@ impl<R: StateReader> Run<'_, R> {
         Ok(())
     }
 
-    fn reject(&mut self, operation: &Operation, code: RejectionCode, text: String) -> Result<(), StoreError> {
+    fn reject(
+        &mut self,
+        operation: &Operation,
+        held: Held,
+        code: RejectionCode,
+        text: String,
+    ) -> Result<(), StoreError> {
         let rejection = Rejection::new(code, Location::Operation, text);
-        self.settle(operation, Done::rejected(rejection))
+        self.settle(operation, held, Done::rejected(rejection))
     }
 
     /// Gives the operation its receipt.
-    fn settle(&mut self, operation: &Operation, done: Done) -> Result<(), StoreError> {
+    fn settle(&mut self, operation: &Operation, held: Held, done: Done) -> Result<(), StoreError> {
         let (id, author, nonce) = (operation.id(), operation.author(), operation.nonce());
-        nonce::consume(&mut self.state, &author, (nonce, id), self.at, self.parameters)?;
+        nonce::consume(&mut self.state, operation, held, self.at, self.parameters);
         let index = u32::try_from(self.receipts.len()).unwrap_or(u32::MAX);
         let parents = operation.content().parents.clone();
         index::insert(&mut self.state, &id, &Indexed { at: self.at, index, author, nonce, parents });

@@ -20,6 +20,7 @@
 //! | `m` | | sequence and block time that this is the state of |
 
 use quorate_crypto::PublicKey;
+use quorate_storage::Key;
 use quorate_types::ids::{BlockTime, OperationId, Sequence, ValidatorIndex};
 use quorate_types::operation::EntityId;
 
@@ -35,82 +36,67 @@ pub(crate) const WAITING_QUEUE: &[u8] = b"q";
 /// What the waiting room holds in all.
 pub(crate) const WAITING_TOTAL: &[u8] = b"ct";
 
-pub(crate) fn entity(entity: &EntityId) -> Vec<u8> {
-    let mut key = Vec::with_capacity(2 + entity.kind.len() + entity.id.len());
-    for part in [b"e", entity.kind.as_bytes(), &[0], entity.id.as_bytes()] {
-        key.extend_from_slice(part);
-    }
-    key
+pub(crate) fn entity(entity: &EntityId) -> Key {
+    Key::of(&[b"e", entity.kind.as_bytes(), &[0], entity.id.as_bytes()])
 }
 
 /// What the keys of all entities of a kind start with.
-pub(crate) fn entities(kind: &str) -> Vec<u8> {
-    [b"e", kind.as_bytes(), &[0]].concat()
+pub(crate) fn entities(kind: &str) -> Key {
+    Key::of(&[b"e", kind.as_bytes(), &[0]])
 }
 
-pub(crate) fn supply(kind: &str) -> Vec<u8> {
-    [b"s", kind.as_bytes()].concat()
+pub(crate) fn supply(kind: &str) -> Key {
+    Key::of(&[b"s", kind.as_bytes()])
 }
 
-pub(crate) fn window(author: &PublicKey) -> [u8; 33] {
-    fixed([b"n", author.as_bytes(), &[]])
+pub(crate) fn window(author: &PublicKey) -> Key {
+    Key::of(&[b"n", author.as_bytes()])
 }
 
-pub(crate) fn nonce(author: &PublicKey, slot: u16) -> [u8; 35] {
-    fixed([b"u", author.as_bytes(), &slot.to_be_bytes()])
+pub(crate) fn nonce(author: &PublicKey, slot: u16) -> Key {
+    Key::of(&[b"u", author.as_bytes(), &slot.to_be_bytes()])
 }
 
 /// What the keys of all used nonces of an author start with.
-pub(crate) fn nonces(author: &PublicKey) -> [u8; 33] {
-    fixed([b"u", author.as_bytes(), &[]])
+pub(crate) fn nonces(author: &PublicKey) -> Key {
+    Key::of(&[b"u", author.as_bytes()])
 }
 
-pub(crate) fn window_due(due: BlockTime, author: &PublicKey) -> [u8; 41] {
-    fixed([WINDOW_QUEUE, &due.0.to_be_bytes(), author.as_bytes()])
+pub(crate) fn window_due(due: BlockTime, author: &PublicKey) -> Key {
+    Key::of(&[WINDOW_QUEUE, &due.0.to_be_bytes(), author.as_bytes()])
 }
 
-pub(crate) fn indexed(operation: &OperationId) -> [u8; 33] {
-    fixed([b"o", operation.0.as_bytes(), &[]])
+pub(crate) fn indexed(operation: &OperationId) -> Key {
+    Key::of(&[b"o", operation.0.as_bytes()])
 }
 
-pub(crate) fn logged(sequence: Sequence, index: u32) -> [u8; 13] {
-    fixed([LOG, &sequence.0.to_be_bytes(), &index.to_be_bytes()])
+pub(crate) fn logged(sequence: Sequence, index: u32) -> Key {
+    Key::of(&[LOG, &sequence.0.to_be_bytes(), &index.to_be_bytes()])
 }
 
-pub(crate) fn waiting(operation: &OperationId) -> [u8; 33] {
-    fixed([b"w", operation.0.as_bytes(), &[]])
+pub(crate) fn waiting(operation: &OperationId) -> Key {
+    Key::of(&[b"w", operation.0.as_bytes()])
 }
 
-pub(crate) fn waits_for(parent: &OperationId, child: &OperationId) -> [u8; 65] {
-    fixed([b"p", parent.0.as_bytes(), child.0.as_bytes()])
+pub(crate) fn waits_for(parent: &OperationId, child: &OperationId) -> Key {
+    Key::of(&[b"p", parent.0.as_bytes(), child.0.as_bytes()])
 }
 
 /// What the keys of all that wait for a parent start with.
-pub(crate) fn children(parent: &OperationId) -> [u8; 33] {
-    fixed([b"p", parent.0.as_bytes(), &[]])
+pub(crate) fn children(parent: &OperationId) -> Key {
+    Key::of(&[b"p", parent.0.as_bytes()])
 }
 
-pub(crate) fn waiting_place(sequence: Sequence, position: u32) -> [u8; 13] {
-    fixed([WAITING_QUEUE, &sequence.0.to_be_bytes(), &position.to_be_bytes()])
+pub(crate) fn waiting_place(sequence: Sequence, position: u32) -> Key {
+    Key::of(&[WAITING_QUEUE, &sequence.0.to_be_bytes(), &position.to_be_bytes()])
 }
 
-pub(crate) fn waiting_of_author(author: &PublicKey) -> [u8; 34] {
-    fixed([b"ca", author.as_bytes(), &[]])
+pub(crate) fn waiting_of_author(author: &PublicKey) -> Key {
+    Key::of(&[b"ca", author.as_bytes()])
 }
 
-pub(crate) fn waiting_of_lane(lane: ValidatorIndex) -> [u8; 4] {
-    fixed([b"cl", &lane.0.to_be_bytes(), &[]])
-}
-
-/// The parts of a key, which are `N` bytes together; most keys are only looked up, so none is on the heap.
-fn fixed<const N: usize>(parts: [&[u8]; 3]) -> [u8; N] {
-    let (mut key, mut end) = ([0; N], 0);
-    for part in parts {
-        key[end..end + part.len()].copy_from_slice(part);
-        end += part.len();
-    }
-    assert_eq!(end, N, "a key of fixed width is filled");
-    key
+pub(crate) fn waiting_of_lane(lane: ValidatorIndex) -> Key {
+    Key::of(&[b"cl", &lane.0.to_be_bytes()])
 }
 
 /// The first key above all that start with `prefix`, which holds a byte below 255.
@@ -141,6 +127,6 @@ mod tests {
         let longer = entity(&EntityId::new("ab", "x"));
         let prefix = entities("a");
         assert!(!longer.starts_with(&prefix));
-        assert!(longer < prefix || longer >= after(&prefix));
+        assert!(longer < prefix || longer[..] >= after(&prefix)[..]);
     }
 }

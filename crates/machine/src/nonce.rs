@@ -9,6 +9,7 @@ use quorate_crypto::PublicKey;
 use quorate_storage::{StateReader, StoreError};
 use quorate_types::codec::{Canonical, DecodeError, Reader};
 use quorate_types::ids::{BlockTime, OperationId, Sequence};
+use quorate_types::operation::Operation;
 use quorate_types::parameters::{NONCE_WINDOW, Parameters};
 use quorate_types::receipt::Judgement;
 
@@ -75,15 +76,23 @@ fn slot(nonce: u64) -> u16 {
     (nonce % NONCE_WINDOW) as u16
 }
 
-/// The author's window, unless it has been without use for too long.
-pub(crate) fn window<R: StateReader>(
+/// What the state holds of an author.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    /// The window, unless it has been without use for too long.
+    pub(crate) window: Option<Window>,
+    /// Whether the author stands in the queue. A window that has gone, but was not yet removed, still does.
+    is_queued: bool,
+}
+
+pub(crate) fn held<R: StateReader>(
     state: &Overlay<'_, R>,
     author: &PublicKey,
     now: BlockTime,
     parameters: &Parameters,
-) -> Result<Option<Window>, StoreError> {
-    let window: Option<Window> = state.load(&keys::window(author))?;
-    Ok(window.filter(|window| window.due(parameters) > now))
+) -> Result<Held, StoreError> {
+    let stored: Option<Window> = state.load(&keys::window(author))?;
+    Ok(Held { window: stored.filter(|window| window.due(parameters) > now), is_queued: stored.is_some() })
 }
 
 /// Judges a nonce by the author's window (data-model §3.2, the first four rows).
@@ -128,27 +137,25 @@ pub(crate) fn used<R: StateReader>(
     Ok(entry.map(|entry| entry.operation))
 }
 
-/// Uses a nonce up, which [`judge`] found first or unused.
+/// Uses up the nonce of an operation, which [`judge`] found first or unused in what is `held` of the author.
 pub(crate) fn consume<R: StateReader>(
     state: &mut Overlay<'_, R>,
-    author: &PublicKey,
-    (nonce, operation): (u64, OperationId),
+    operation: &Operation,
+    held: Held,
     at: Position,
     parameters: &Parameters,
-) -> Result<(), StoreError> {
-    let stored: Option<Window> = state.load(&keys::window(author))?;
-    // A window that has gone, but was not yet removed, still stands in the queue.
-    let is_queued = stored.is_some();
-    let window = match stored.filter(|window| window.due(parameters) > at.time) {
+) {
+    let (author, nonce) = (operation.author(), operation.nonce());
+    let window = match held.window {
         Some(window) => Window { highest: window.highest.max(nonce), used_at: at.time, ..window },
         None => Window { since: at.sequence, base: nonce, highest: nonce, used_at: at.time },
     };
-    if !is_queued {
-        state.put(keys::window_due(window.due(parameters), author), Vec::new());
+    if !held.is_queued {
+        state.put(keys::window_due(window.due(parameters), &author), Vec::new());
     }
-    state.store(keys::window(author), &window);
-    state.store(keys::nonce(author, slot(nonce)), &Used { since: window.since, nonce, operation });
-    Ok(())
+    state.store(keys::window(&author), &window);
+    let used = Used { since: window.since, nonce, operation: operation.id() };
+    state.store(keys::nonce(&author, slot(nonce)), &used);
 }
 
 /// Removes windows that have gone, with at most about `budget` keys written.

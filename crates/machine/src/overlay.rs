@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use quorate_storage::{Entries, Family, StateReader, StoreError, WriteBatch};
+use quorate_storage::{Entries, Family, Key, StateReader, StoreError, WriteBatch};
 use quorate_types::codec::Canonical;
 
 use crate::keys;
@@ -16,12 +16,14 @@ const CHUNK: usize = 256;
 
 pub(crate) struct Overlay<'r, R> {
     reader: &'r R,
-    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    writes: BTreeMap<Key, Option<Vec<u8>>>,
+    /// Room to encode in; what is kept takes no more than its own bytes.
+    scratch: Vec<u8>,
 }
 
 impl<'r, R: StateReader> Overlay<'r, R> {
     pub(crate) const fn new(reader: &'r R) -> Self {
-        Self { reader, writes: BTreeMap::new() }
+        Self { reader, writes: BTreeMap::new(), scratch: Vec::new() }
     }
 
     /// What `look` makes of the value of a key, if there is one.
@@ -45,15 +47,17 @@ impl<'r, R: StateReader> Overlay<'r, R> {
         Ok(self.look(key, |_| Ok(()))?.is_some())
     }
 
-    pub(crate) fn put(&mut self, key: impl Into<Vec<u8>>, value: Vec<u8>) {
+    pub(crate) fn put(&mut self, key: impl Into<Key>, value: Vec<u8>) {
         self.writes.insert(key.into(), Some(value));
     }
 
-    pub(crate) fn store<T: Canonical>(&mut self, key: impl Into<Vec<u8>>, value: &T) {
-        self.put(key, value.to_bytes());
+    pub(crate) fn store<T: Canonical>(&mut self, key: impl Into<Key>, value: &T) {
+        self.scratch.clear();
+        value.encode(&mut self.scratch);
+        self.put(key, self.scratch.clone());
     }
 
-    pub(crate) fn delete(&mut self, key: impl Into<Vec<u8>>) {
+    pub(crate) fn delete(&mut self, key: impl Into<Key>) {
         self.writes.insert(key.into(), None);
     }
 
@@ -100,14 +104,14 @@ impl<'r, R: StateReader> Overlay<'r, R> {
         let mut stored = self.reader.scan(from, to, limit.saturating_add(deleted))?.into_iter().peekable();
         let mut entries = Entries::new();
         for (key, value) in written() {
-            while let Some(before) = stored.next_if(|(stored, _)| stored < key) {
+            while let Some(before) = stored.next_if(|(stored, _)| stored[..] < key[..]) {
                 entries.push(before);
             }
             if entries.len() >= limit {
                 break;
             }
-            stored.next_if(|(stored, _)| stored == key);
-            entries.extend(value.as_ref().map(|value| (key.clone(), value.clone())));
+            stored.next_if(|(stored, _)| stored[..] == key[..]);
+            entries.extend(value.as_ref().map(|value| (key.to_vec(), value.clone())));
         }
         entries.extend(stored);
         entries.truncate(limit);
@@ -116,7 +120,8 @@ impl<'r, R: StateReader> Overlay<'r, R> {
 
     /// All writes, by key.
     pub(crate) fn into_batch(self) -> WriteBatch {
-        let mut batch = WriteBatch::new();
+        let sizes = self.writes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len));
+        let mut batch = WriteBatch::with_capacity(self.writes.len(), sizes.sum());
         for (key, value) in self.writes {
             match value {
                 Some(value) => batch.put(Family::State, key, value),

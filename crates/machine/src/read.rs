@@ -46,7 +46,7 @@ pub fn entities<R: StateReader>(
     let from = match after {
         // The next key that there can be.
         Some(id) => [&keys::entity(&EntityId::new(kind, id))[..], &[0]].concat(),
-        None => prefix.clone(),
+        None => prefix.to_vec(),
     };
     let entries = state.scan(&from, &keys::after(&prefix), limit)?;
     let read = |(key, bytes): (Vec<u8>, Vec<u8>)| {
@@ -115,7 +115,7 @@ pub fn author<R: StateReader>(
     parameters: &Parameters,
 ) -> Result<Option<AuthorNonces>, StoreError> {
     let state = Overlay::new(state);
-    let Some(window) = nonce::window(&state, author, now, parameters)? else { return Ok(None) };
+    let Some(window) = nonce::held(&state, author, now, parameters)?.window else { return Ok(None) };
     let mut used = Vec::new();
     let covered = window.highest.saturating_sub(window.lowest()).min(NONCE_WINDOW - 1);
     for nonce in (0..=covered).map(|above| window.lowest().saturating_add(above)) {

@@ -140,7 +140,7 @@ impl World {
             Happening::Start { me } => self.start(me)?,
             Happening::Fault(index) => self.on_fault(index)?,
             Happening::Operation => self.on_operation()?,
-            Happening::Retry => self.on_retry(),
+            Happening::Retry => self.on_retry()?,
             Happening::Mischief { me } => self.on_mischief(me)?,
         }
         Ok(true)

@@ -10,11 +10,12 @@ use quorate_replica::{Event, records};
 use quorate_storage::{Family, Snapshot, Store};
 use quorate_types::ids::Sequence;
 use quorate_types::operation::Operation;
+use quorate_types::receipt::Receipt;
 
 use super::dice::{Dice, Stream};
 use super::invariants::Fact;
 use super::machine::{Happening, Step, World, harness, unsafe_};
-use super::plan::FaultPlan;
+use super::plan::{Fault, FaultPlan};
 use super::settings::Settings;
 use super::verdict::{Report, Verdict, Violation};
 
@@ -72,7 +73,12 @@ impl World {
         for me in self.troupe.byzantine().clone() {
             self.queue.push(MISCHIEF_US, Happening::Mischief { me });
         }
-        for (index, timed) in self.plan.events.iter().enumerate() {
+        for (index, timed) in self.plan.events.clone().iter().enumerate() {
+            // A crash ordered from the start takes no place in the queue: all else happens as without it.
+            if let (0, Fault::CrashAtPoint { ordinal, keep, down_ms }) = (timed.at_ms, &timed.fault) {
+                self.crash_at = Some((*ordinal, *keep, *down_ms));
+                continue;
+            }
             self.queue.push(timed.at_ms * 1_000, Happening::Fault(index));
         }
         self.queue.push(1_000, Happening::Operation);
@@ -129,8 +135,7 @@ impl World {
         self.core = Some(core);
         // What waits is given to the core at once.
         let waiting: Vec<Arc<Operation>> = self.workload.pending().values().map(|p| Arc::clone(&p.operation)).collect();
-        waiting.into_iter().for_each(|operation| self.submit(&operation));
-        Ok(())
+        waiting.iter().try_for_each(|operation| self.submit(operation))
     }
 
     /// What the core still owes, by name; empty if it has healed and serves.
@@ -189,30 +194,54 @@ impl World {
         let operation = self.workload.next(&self.cast, self.now_us).map_err(|fault| harness(&fault))?;
         if let Some(operation) = operation {
             self.see(Fact::Invoked(&operation))?;
-            self.submit(&operation);
+            self.submit(&operation)?;
         }
         let pause_us = self.workload.pause_us();
         self.queue.push(self.now_us + pause_us, Happening::Operation);
         Ok(())
     }
 
-    /// Gives an operation to one or two validators that are up.
-    fn submit(&mut self, operation: &Arc<Operation>) {
+    /// Gives an operation to one or two validators that are up; one that holds its receipt and the certificate
+    /// says so.
+    fn submit(&mut self, operation: &Arc<Operation>) -> Step {
         let gateways = self.gateways();
         for gateway in self.workload.gateways(&gateways) {
+            if let Some(receipt) = self.proven_receipt(gateway, operation)? {
+                if self.workload.on_found(&receipt) {
+                    self.see(Fact::Acknowledged(&receipt))?;
+                }
+                continue;
+            }
             let verified = self.cast.context.verify_operations(vec![Arc::clone(operation)]);
             for operation in verified.into_iter().flatten() {
                 self.give(gateway, Event::Operation(operation));
             }
         }
+        Ok(())
+    }
+
+    /// The receipt of an operation, if this correct validator's store can prove it.
+    fn proven_receipt(&self, gateway: u16, operation: &Operation) -> Result<Option<Receipt>, Box<Verdict>> {
+        if self.is_byzantine(gateway) {
+            return Ok(None);
+        }
+        let store = &self.hosts[usize::from(gateway)].store;
+        let read = || {
+            let Some(place) = records::place(&operation.id()).read(store)? else { return Ok(None) };
+            let certificate = records::execution(place.sequence).read(store)?;
+            let receipt = records::receipt(place.sequence, place.index).read(store)?;
+            Ok(receipt.filter(|_| certificate.is_some()))
+        };
+        read().map_err(|error: records::RecordError| harness(&error))
     }
 
     /// Clients that have waited too long try elsewhere.
-    pub(super) fn on_retry(&mut self) {
+    pub(super) fn on_retry(&mut self) -> Step {
         for operation in self.workload.due(self.now_us) {
-            self.submit(&operation);
+            self.submit(&operation)?;
         }
         self.queue.push(self.now_us + RETRY_US, Happening::Retry);
+        Ok(())
     }
 
     /// A Byzantine validator has an idea.

@@ -173,6 +173,13 @@ impl Workload {
         told
     }
 
+    /// A validator shows the receipt of an operation with its certificate; true if its client hadn't heard.
+    pub(super) fn on_found(&mut self, receipt: &Receipt) -> bool {
+        let is_news = self.answer(&receipt.operation);
+        self.acknowledged += u64::from(is_news);
+        is_news
+    }
+
     /// What isn't answered yet.
     pub(super) const fn pending(&self) -> &BTreeMap<OperationId, Pending> {
         &self.pending

@@ -132,6 +132,11 @@ impl Complaints {
         self.doubt.get(&cause).map_or(1, |(factor, _)| *factor)
     }
 
+    /// How much the kind of timer stretched most is stretched.
+    pub(crate) fn most_doubt(&self) -> u64 {
+        self.doubt.values().map(|(factor, _)| *factor).max().unwrap_or(1)
+    }
+
     /// This validator complained alone while the view went on committing: it doubts itself.
     pub(crate) fn doubt(&mut self, cause: Cause, now_ms: u64) {
         let factor = self.factor(cause).saturating_mul(2).min(MAX_DOUBT);

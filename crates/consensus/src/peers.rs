@@ -78,10 +78,10 @@ impl Peers {
         before
     }
 
-    /// Whether a report of `from` may be answered now: not more often than it should report.
+    /// Whether a report of `from` may be answered now: not much more often than it should report.
     pub(crate) fn may_answer(&self, from: ValidatorIndex, now_ms: u64, interval_ms: u64) -> bool {
         let answered_ms = self.peers.get(from.position()).map_or(0, |peer| peer.answered_ms);
-        answered_ms == 0 || now_ms.saturating_sub(answered_ms) >= interval_ms / 2
+        answered_ms == 0 || now_ms.saturating_sub(answered_ms) >= interval_ms / 4
     }
 
     /// A report of `from` was answered.

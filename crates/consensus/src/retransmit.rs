@@ -111,10 +111,10 @@ impl Core {
         }
     }
 
-    /// Nothing has been delivered for a status interval.
+    /// Nothing has been delivered for a status interval, or for half a timeout if that is less.
     fn is_stalled(&self, now: Now) -> bool {
         let quiet_ms = now.monotonic_ms.saturating_sub(self.delivered_ms);
-        quiet_ms >= u64::from(self.config.parameters.status_interval_ms)
+        quiet_ms >= u64::from(self.config.parameters.status_interval_ms).min(self.timeouts.current_ms() / 2)
     }
 
     /// protocol §5.2: whoever accepted a new view sends it to a peer below or changing to it. protocol §5.1: a

@@ -156,6 +156,21 @@ impl Core {
         (self.complaints.any_cause() && own.statement.view == self.reign.view).then_some(*own)
     }
 
+    /// When a report beside the regular ones is due, by the monotonic clock: half a timeout after something began
+    /// to be owed, so that what was lost can come again before anyone complains (protocol §9.1).
+    #[must_use]
+    pub fn stall_ms(&self) -> Option<u64> {
+        let half_ms = self.timeouts.current_ms() / 2;
+        let since = [self.reign.progress_ms, self.reign.new_view_ms].into_iter().flatten().min();
+        since.map(|since_ms| since_ms.saturating_add(half_ms))
+    }
+
+    /// How far self-doubt has stretched this validator's timers, the one stretched most (protocol §4.8); 1: none.
+    #[must_use]
+    pub fn self_doubt(&self) -> u64 {
+        self.complaints.most_doubt()
+    }
+
     /// When [`crate::Input::Tick`] is next needed, by the monotonic clock; status is the composite's business.
     #[must_use]
     pub fn deadline_ms(&self) -> Option<u64> {

@@ -199,6 +199,7 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
         fetching: Fetching::new(me, context.set.size(), u64::from(context.parameters.status_interval_ms)),
         batch: records::batch_number().read(store)?.unwrap_or(0),
         status_due_ms: now.monotonic_ms,
+        status_sent_ms: 0,
         bundled_ms: 0,
         awaiting: Default::default(),
         context,

@@ -62,8 +62,10 @@ pub struct Replica {
     pub(crate) executed_before: Sequence,
     /// Set at the start, until results and certificates from the records have been compared.
     pub(crate) settles_anew: bool,
-    /// When the next status is due, by the monotonic clock.
+    /// When the next regular status is due, by the monotonic clock.
     pub(crate) status_due_ms: u64,
+    /// When the last status went out.
+    pub(crate) status_sent_ms: u64,
     /// When the last own bundle was made, by the monotonic clock.
     pub(crate) bundled_ms: u64,
 }
@@ -85,7 +87,7 @@ impl Replica {
     #[must_use]
     pub fn deadline_ms(&self) -> u64 {
         let bundle_ms = if self.standing.signs() { self.bundle_due_ms() } else { u64::MAX };
-        self.core.deadline_ms().unwrap_or(u64::MAX).min(self.status_due_ms).min(bundle_ms)
+        self.core.deadline_ms().unwrap_or(u64::MAX).min(self.status_due()).min(bundle_ms)
     }
 
     /// protocol §7.2: a batch out of which anything signed leaves is numbered, in store and guard file.
@@ -313,9 +315,10 @@ impl Replica {
         self.drive(now, Input::Tick, out);
         self.propose(now, out);
         self.fetching.ask_due(now, self.core.primary(), out);
-        if now.monotonic_ms >= self.status_due_ms {
+        if now.monotonic_ms >= self.status_due() {
             let interval_ms = u64::from(self.context.parameters.status_interval_ms);
             self.status_due_ms = now.monotonic_ms.saturating_add(interval_ms);
+            self.status_sent_ms = now.monotonic_ms;
             // What no bundle has answered yet is judged, and asked for, again: no question is ever the last.
             self.recheck(now, out);
             self.send_status(out);
@@ -397,6 +400,12 @@ impl Replica {
     }
 
     /// protocol §9.1.
+    /// On an interval, and once when ordering stalls.
+    fn status_due(&self) -> u64 {
+        let stall_ms = self.core.stall_ms().filter(|at_ms| *at_ms > self.status_sent_ms);
+        stall_ms.map_or(self.status_due_ms, |at_ms| self.status_due_ms.min(at_ms))
+    }
+
     fn send_status(&mut self, out: &mut Outbox) {
         let status = self.status();
         out.broadcast(Message::Status(Box::new(status)));

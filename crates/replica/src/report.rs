@@ -33,6 +33,8 @@ pub struct Report {
     pub is_halted: bool,
     /// The timeout in force, in milliseconds.
     pub timeout_ms: u64,
+    /// How far its doubt of its own complaints has stretched its timers (protocol §4.8); 1: none.
+    pub self_doubt: u64,
     /// What waits for a bundle.
     pub pool: PoolFigures,
     /// The highest complete tip of each lane.
@@ -84,6 +86,7 @@ impl Replica {
             standing: self.standing.clone(),
             is_halted: core.is_halted(),
             timeout_ms: core.timeout_ms(),
+            self_doubt: core.self_doubt(),
             pool: self.lanes.pool(),
             tips: self.lanes.tips(),
             awaiting_bundles: self.awaiting.len(),

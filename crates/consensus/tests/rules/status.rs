@@ -236,3 +236,20 @@ fn a_certificate_alone_invents_no_votes_in_the_report() {
     let prepare = bench.core.status().slots[0];
     assert_eq!(prepare.voters, voters(&[0, 3]));
 }
+
+/// protocol §9.1: also when it stalls: a report is due half a timeout after something began to be owed, so that what
+/// was lost comes again before anyone complains.
+#[test]
+fn a_report_is_due_when_ordering_stalls() {
+    let mut bench = Bench::new(3);
+    assert_eq!(bench.core.stall_ms(), None);
+    bench.pre_prepare(0, &child(genesis(), 1));
+    bench.pass(10);
+    assert_eq!(bench.core.stall_ms(), Some(bench.now.monotonic_ms + 250));
+    bench.make_leave();
+    assert_eq!(bench.core.stall_ms(), None);
+    bench.view_change(view_change(0, 1, None, None));
+    bench.view_change(view_change(2, 1, None, None));
+    bench.pass(10);
+    assert!(bench.core.stall_ms().is_some(), "the new view is awaited");
+}

@@ -369,7 +369,9 @@ fn a_lone_complainer_doubts_itself() {
     bench.pre_prepare(0, &proposals[0]);
     wait(&mut bench, 1_000, &nothing_waits());
     assert_eq!(complaints_in(&bench.log).len(), 1);
+    assert_eq!(bench.core.self_doubt(), 1);
     bench.certificate(committed(0, link_of(&proposals[0])));
+    assert_eq!(bench.core.self_doubt(), 2, "and it says so");
     bench.pre_prepare(0, &proposals[1]);
     assert_eq!(complaints_in(&wait(&mut bench, 950, &nothing_waits())), [], "it waits twice as long");
     assert_eq!(complaints_in(&wait(&mut bench, 150, &nothing_waits())).len(), 1);

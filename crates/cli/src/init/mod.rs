@@ -1,8 +1,8 @@
 //! `quorate init`: keys, stores, certificates, configuration, genesis. Everything is made new; nothing is
 //! ever overwritten (protocol §7.5).
 //!
-//! On one host it makes everything ([`host`]). For many hosts each operator makes one validator where it
-//! will run ([`validator`]), and the public parts are joined into the genesis ([`assemble`]): keys and
+//! On one host it makes everything (`host`). For many hosts each operator makes one validator where it
+//! will run (`validator`), and the public parts are joined into the genesis (`assemble`): keys and
 //! stores never leave their host.
 
 mod assemble;

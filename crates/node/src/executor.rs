@@ -118,7 +118,10 @@ impl<S: Store> Executor<S> {
         let settled: Vec<OperationId> = settled.chain(judgements.iter().map(|(operation, _)| *operation)).collect();
         let operations = self.bodies(memory, job, &settled)?;
         let sequenced = Sequenced::new(executed.execution, job.proposal.time, receipts, operations);
-        self.ledger.hub().on_executed(Arc::new(sequenced), &judgements);
+        let somebody_waits = self.ledger.hub().on_executed(Arc::new(sequenced), &judgements);
+        if somebody_waits && let Some(certificate) = self.ledger.certificate(job.sequence)? {
+            self.ledger.hub().on_certified(certificate);
+        }
         self.hand_out(memory)?;
         // The driver has ended: so does this thread, when it looks for more work.
         let _ = self.executed.send(executed).await;

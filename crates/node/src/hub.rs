@@ -80,8 +80,10 @@ impl Hub {
         self.progress.subscribe()
     }
 
-    /// A sequence was executed and written.
-    pub fn on_executed(&self, sequenced: Arc<Sequenced>, judged: &[(OperationId, Judgement)]) {
+    /// A sequence was executed and written. Whether somebody waits for its certificate: if so, look into the
+    /// store *afterwards* for one that came before and is no longer among the recent.
+    #[must_use]
+    pub fn on_executed(&self, sequenced: Arc<Sequenced>, judged: &[(OperationId, Judgement)]) -> bool {
         let (sequence, time) = (sequenced.execution.sequence, sequenced.time);
         let mut inner = self.lock();
         let is_certified = inner.recent.get(&sequence).is_some_and(|recent| recent.certificate.is_some());
@@ -94,8 +96,10 @@ impl Hub {
         inner.bytes += sequenced.size_bytes();
         inner.recent.entry(sequence).or_default().sequenced = Some(sequenced);
         inner.evict(self.limits.sequences);
+        let somebody_waits = inner.waiting.is_awaited(sequence);
         drop(inner);
         self.progress.send_modify(|progress| (progress.executed, progress.time) = (sequence, time));
+        somebody_waits
     }
 
     /// A sequence has its execution certificate.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use quorate_replica::Outbox;
+use quorate_replica::{Notice, Outbox};
 use quorate_storage::{Durability, Store, WriteBatch};
 use tokio::time::Instant;
 
@@ -13,7 +13,8 @@ use crate::executor::millis;
 use crate::guard_file::{GuardFile, GuardFileError, Record};
 use crate::metrics::Metrics;
 
-/// Records that nothing depends on yet wait for the next sync, as long as they are below this.
+/// Records that nothing depends on and nobody is told of yet wait for the next sync, as long as they are below
+/// this.
 const PENDING_BYTES: usize = 4 << 20;
 
 /// The driver's end of the guard file's thread.
@@ -76,7 +77,10 @@ impl<S: Store> Persist<S> {
         let guarded = std::mem::take(&mut out.guard);
         let leaves = !out.after.is_empty() || !out.execute.is_empty() || !guarded.is_empty();
         if !leaves {
-            return if self.pending.size_bytes() > PENDING_BYTES { self.write(Durability::Buffered) } else { Ok(()) };
+            // Whoever is told of a certificate looks for it in the store.
+            let is_told = out.notices.iter().any(|notice| matches!(notice, Notice::Certified(_)));
+            let is_due = is_told || self.pending.size_bytes() > PENDING_BYTES;
+            return if is_due { self.write(Durability::Buffered) } else { Ok(()) };
         }
         let began = Instant::now();
         let to_file = self.begin_guard(out.batch, guarded, may_sign)?;
@@ -127,9 +131,11 @@ impl<S: Store> Persist<S> {
 
 #[cfg(test)]
 mod tests {
+    use quorate_crypto::Digest;
     use quorate_replica::{Outgoing, Recipient};
     use quorate_storage::{Family, MemoryStore};
-    use quorate_types::ids::Sequence;
+    use quorate_types::execution::{Execution, ExecutionCertificate};
+    use quorate_types::ids::{Epoch, Sequence};
     use quorate_types::message::{Message, Request};
 
     use super::*;
@@ -174,6 +180,23 @@ mod tests {
         let mut persist = persist(&store, None);
         let mut out = Outbox::default();
         out.records.put(Family::Bundles, b"bundle", vec![0; PENDING_BYTES + 1]);
+        persist.save(&mut out, true).unwrap();
+        assert_eq!((store.counters().writes, store.counters().syncs), (1, 0));
+    }
+
+    #[test]
+    fn a_certificate_that_somebody_is_told_of_is_in_the_store() {
+        let store = MemoryStore::new();
+        let mut persist = persist(&store, None);
+        let mut out = outbox(false, false);
+        let execution = Execution {
+            epoch: Epoch(0),
+            sequence: Sequence(1),
+            proposal: Digest::ZERO,
+            state_root: Digest::ZERO,
+            receipts_root: Digest::ZERO,
+        };
+        out.notices.push(Notice::Certified(Arc::new(ExecutionCertificate { execution, signatures: vec![] })));
         persist.save(&mut out, true).unwrap();
         assert_eq!((store.counters().writes, store.counters().syncs), (1, 0));
     }

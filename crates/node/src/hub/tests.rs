@@ -57,7 +57,7 @@ async fn a_receipt_is_told_when_it_can_be_proven_whichever_comes_last() {
         if certified_first {
             hub.on_certified(certificate(&done));
         }
-        hub.on_executed(Arc::clone(&done), &[]);
+        assert_eq!(hub.on_executed(Arc::clone(&done), &[]), !certified_first);
         assert_eq!(hub.progress().borrow().executed, Sequence(5));
         if !certified_first {
             assert_eq!(hub.waiting(), 1, "executed isn't proven");
@@ -72,6 +72,21 @@ async fn a_receipt_is_told_when_it_can_be_proven_whichever_comes_last() {
     }
 }
 
+/// A validator that catches up may hold certificates far ahead of what it executes.
+#[tokio::test]
+async fn a_certificate_that_came_early_and_was_evicted_is_asked_for() {
+    let hub = hub(2);
+    let mut waits = hub.register(id(1), Wants::Receipt).unwrap();
+    let done = sequenced(5, &[1]);
+    for sequence in 5..=16 {
+        hub.on_certified(certificate(&sequenced(sequence, &[1])));
+    }
+    assert!(hub.certificate(Sequence(5)).is_none());
+    assert!(hub.on_executed(Arc::clone(&done), &[]), "look into the store");
+    hub.on_certified(certificate(&done));
+    assert_eq!(waits.outcome().await, Some(Outcome::Receipt(Place { sequence: Sequence(5), index: 0 })));
+}
+
 #[tokio::test]
 async fn a_judgement_and_a_refusal_are_told_at_once() {
     let hub = hub(8);
@@ -79,7 +94,7 @@ async fn a_judgement_and_a_refusal_are_told_at_once() {
     let mut refused = hub.register(id(2), Wants::Receipt).unwrap();
     let mut taken = hub.register(id(3), Wants::Taken).unwrap();
     let patient = hub.register(id(3), Wants::Receipt).unwrap();
-    hub.on_executed(sequenced(5, &[]), &[(id(1), Judgement::UnknownAuthor)]);
+    assert!(!hub.on_executed(sequenced(5, &[]), &[(id(1), Judgement::UnknownAuthor)]));
     hub.on_intake(&id(2), Intake::Full);
     hub.on_intake(&id(3), Intake::Taken);
     assert_eq!(judged.outcome().await, Some(Outcome::Judged(Sequence(5), Judgement::UnknownAuthor)));
@@ -109,7 +124,7 @@ async fn calls_that_wait_are_bounded_and_one_that_goes_makes_room() {
 fn recent_sequences_are_bounded() {
     let hub = hub(1);
     for sequence in 1..=6 {
-        hub.on_executed(sequenced(sequence, &[1]), &[]);
+        assert!(!hub.on_executed(sequenced(sequence, &[1]), &[]));
     }
     assert!(hub.sequenced(Sequence(2)).is_none());
     assert!((3..=6).all(|sequence| hub.sequenced(Sequence(sequence)).is_some()));

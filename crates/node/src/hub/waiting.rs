@@ -159,6 +159,11 @@ impl Waiting {
         }
     }
 
+    /// Whether somebody waits for a sequence's certificate.
+    pub(super) fn is_awaited(&self, sequence: Sequence) -> bool {
+        self.by_sequence.contains_key(&sequence)
+    }
+
     pub(super) fn on_certified(&mut self, sequence: Sequence) {
         for (place, waiter) in self.by_sequence.remove(&sequence).unwrap_or_default() {
             self.tell(vec![waiter], &Outcome::Receipt(place));

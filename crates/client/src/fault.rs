@@ -5,7 +5,7 @@ use quorate_transport::convert::FieldFault;
 use quorate_transport::fault::{ApiFault, Reason};
 use quorate_types::ids::OperationId;
 use quorate_types::receipt::{Outcome, Rejection};
-use tonic::Status;
+use tonic::{Code, Status};
 
 /// An operation that was ordered and rejected: final, and proven.
 #[derive(Debug, thiserror::Error)]
@@ -105,15 +105,16 @@ impl ClientFault {
 
     /// Whether trying again, elsewhere or later, may help. A lying validator is a reason to ask another.
     #[must_use]
-    pub const fn is_passing(&self) -> bool {
+    pub fn is_passing(&self) -> bool {
         match self {
             Self::Api(fault) => fault.reason.is_passing(),
             Self::Address(_) => false,
+            // A request beyond the size of a message, or for a call that this version doesn't have.
+            Self::Transport { status, .. } => !matches!(status.code(), Code::OutOfRange | Code::Unimplemented),
             Self::NoAnswer { .. }
             | Self::Proof { .. }
             | Self::OtherOperation { .. }
             | Self::Answer { .. }
-            | Self::Transport { .. }
             | Self::StreamEnded { .. } => true,
         }
     }
@@ -125,5 +126,18 @@ impl ClientFault {
             Self::Api(fault) => Some(fault.reason),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_validator_will_ever_take_is_not_tried_again() {
+        let of = |code| ClientFault::of_status("v0", Status::new(code, "")).is_passing();
+        assert!(!of(Code::OutOfRange), "larger than a message may be");
+        assert!(!of(Code::Unimplemented), "unknown to this version");
+        assert!(of(Code::Unavailable) && of(Code::Unknown), "a connection that broke");
     }
 }

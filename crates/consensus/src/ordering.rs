@@ -4,6 +4,7 @@ use quorate_crypto::Digest;
 use quorate_types::ids::{BlockTime, Sequence, View};
 use quorate_types::message::{Request, Segment};
 use quorate_types::proposal::{Payload, PrePrepare, Proposal};
+use quorate_types::rules::Anchor;
 use quorate_types::vote::{Certificate, Claim, Phase, Vote};
 
 use crate::chain::Gap;
@@ -237,10 +238,22 @@ impl Core {
         if !self.in_window(anchor.sequence) || self.top().is_some() || !self.path_is_valid(now, anchor.digest, out) {
             return;
         }
-        let claim = Claim { view: self.reign.view, sequence: anchor.sequence, digest: anchor.digest };
+        let (sequence, digest) = self.first_of(anchor);
+        let claim = Claim { view: self.reign.view, sequence, digest };
         let primary = self.votes.of(self.primary(), (claim.view, claim.sequence, Phase::Prepare)).copied();
         let vote = self.cast(now, claim, Phase::Prepare);
         out.push(Effect::SignVote(vote, primary.filter(|vote| vote.statement.digest == claim.digest)));
+    }
+
+    /// The anchor: never what lies below it, or a certificate for less would replace the one that binds.
+    fn first_of(&self, anchor: Anchor) -> (Sequence, Digest) {
+        let bottom = self.tip().sequence.next();
+        if cfg!(mutant = "revote-from-bottom")
+            && let Some(digest) = self.chain.ancestor(anchor.sequence, anchor.digest, bottom)
+        {
+            return (bottom, digest);
+        }
+        (anchor.sequence, anchor.digest)
     }
 
     /// Whether everything from the tip up to `digest` is held, payloads included; asks for what isn't.

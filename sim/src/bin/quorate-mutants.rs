@@ -52,8 +52,8 @@ enum Finder {
     World { profile: &'static str, seeds: u64 },
     /// The abstract model at its small bound, with these arguments.
     Model(&'static [&'static str]),
-    /// A test of a rule, by package and name.
-    Rule { package: &'static str, test: &'static str },
+    /// A test of a rule, by package, the target it is in, and name.
+    Rule { package: &'static str, target: &'static [&'static str], test: &'static str },
 }
 
 const fn world(profile: &'static str, seeds: u64) -> Finder {
@@ -65,10 +65,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "anchor-by-sequence",
         what: "the anchor chosen by sequence before view",
-        finder: Finder::Rule {
-            package: "quorate-types",
-            test: "the_anchor_is_the_highest_prepared_by_view_before_sequence",
-        },
+        finder: Finder::Model(&["--quick"]),
         ci: false,
     },
     Mutant {
@@ -130,6 +127,7 @@ const MUTANTS: &[Mutant] = &[
         what: "the timeout's exponent reset by any commit",
         finder: Finder::Rule {
             package: "quorate-consensus",
+            target: &["--lib"],
             test: "a_view_with_a_commit_takes_back_one_doubling_only",
         },
         ci: false,
@@ -137,7 +135,11 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "revote-from-bottom",
         what: "re-proposed sequences voted on one by one from the bottom",
-        finder: Finder::Model(&["--quick"]),
+        finder: Finder::Rule {
+            package: "quorate-consensus",
+            target: &["--test", "rules"],
+            test: "one_round_for_the_anchor_commits_the_whole_chain_below_it",
+        },
         ci: false,
     },
     Mutant {
@@ -226,8 +228,9 @@ fn find(mutant: Option<&str>, finder: Finder) -> anyhow::Result<Option<String>> 
                 _ => bail!("the model failed: {}", String::from_utf8_lossy(&output.stderr)),
             }
         }
-        Finder::Rule { package, test } => {
-            let output = cargo(mutant, &["test", "--quiet", "--locked", "-p", package, "--lib", "--", test])?;
+        Finder::Rule { package, target, test } => {
+            let arguments = [&["test", "--quiet", "--locked", "-p", package], target, &["--", test]].concat();
+            let output = cargo(mutant, &arguments)?;
             let text = String::from_utf8_lossy(&output.stdout);
             if !text.contains("1 passed") && !text.contains("1 failed") {
                 bail!("the test {test} of {package} didn't run:\n{text}{}", String::from_utf8_lossy(&output.stderr));

@@ -76,6 +76,7 @@ impl<S: Store> Api<S> {
         let report = &status.report;
         let mark = records::executed().read(self.ledger.store()).map_err(|error| self.record_fault(error))?;
         let execution = mark.as_ref().map(|mark| mark.execution);
+        let executed = execution.map_or(0, |execution| execution.sequence.0);
         Ok(pb::StatusResponse {
             cluster: wire(&self.context.cluster.0),
             validator: u32::from(self.me.0),
@@ -87,8 +88,9 @@ impl<S: Store> Api<S> {
             view: report.view.0,
             active: report.is_active,
             primary: u32::from(report.primary.0),
-            committed: report.committed.0,
-            executed: execution.map_or(0, |execution| execution.sequence.0),
+            // The report is as old as the last turn; what the store shows as executed was committed before.
+            committed: report.committed.0.max(executed),
+            executed,
             certified: report.certified.0,
             stable: report.stable.0,
             block_time_ms: mark.as_ref().map_or(0, |mark| mark.time.0),

@@ -45,9 +45,9 @@ fn a_validator_without_its_store_follows_and_never_signs() {
     pass(Profile::LostStores, 0..40);
     let report = run(&quorate_sim::world::lost_store_plan(1, 2), true);
     assert!(report.verdict.is_passed(), "{}", report.verdict);
-    let lost = report.trace.iter().position(|line| line.contains("LoseStore")).unwrap();
+    let lost = report.trace().iter().position(|line| line.contains("LoseStore")).unwrap();
     let executes = |line: &String| line.contains(" 2 executes ");
-    assert!(report.trace[lost..].iter().any(executes), "the validator without its store executes");
+    assert!(report.trace()[lost..].iter().any(executes), "the validator without its store executes");
 }
 
 /// simulation §4.2

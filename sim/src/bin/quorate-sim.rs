@@ -108,7 +108,7 @@ fn run_file(file: &Path, trace: bool) -> anyhow::Result<ExitCode> {
 fn run_plan(plan: &FaultPlan, trace: bool, again: &str) -> ExitCode {
     let started = Instant::now();
     let report = run(plan, trace);
-    report.trace.iter().for_each(|line| println!("{line}"));
+    report.trace().iter().for_each(|line| println!("{line}"));
     println!("{}", report.verdict);
     if !report.byzantine.is_empty() {
         println!("Byzantine: {:?}", plan.settings.byzantine);

@@ -9,7 +9,7 @@ use quorate_types::parameters::Parameters;
 use quorate_types::set::{ValidatorInfo, ValidatorSet};
 use quorate_types::verified::Context;
 
-use super::dice::{Dice, Stream};
+use crate::dice::{Dice, Stream};
 use super::settings::Settings;
 
 /// The cast of a run.

@@ -1,7 +1,7 @@
 //! A short script with a view change, crashed at every save and every send (simulation §2.4).
 
 use super::phases::run;
-use super::plan::{FORMAT, Fault, FaultPlan, Target, TimedFault};
+use super::plan::{Expectation, FORMAT, Fault, FaultPlan, Target, TimedFault};
 use super::settings::Settings;
 use super::verdict::Report;
 
@@ -17,7 +17,7 @@ pub fn script(seed: u64) -> FaultPlan {
         TimedFault { at_ms: 150, fault: Fault::Isolate { target: Target::Primary } },
         TimedFault { at_ms: 600, fault: Fault::Heal },
     ];
-    FaultPlan { format: FORMAT, seed, settings, events }
+    FaultPlan { format: FORMAT, seed, settings, expect: Expectation::Pass, events }
 }
 
 /// The runs of a script, one per point and fate of what wasn't synced.

@@ -8,6 +8,7 @@ use quorate_storage::WriteBatch;
 use super::invariants::Fact;
 use super::machine::{Happening, Step, World, harness, unsafe_};
 use super::plan::{Fault, Target};
+use super::recording::State;
 use super::verdict::Violation;
 
 impl World {
@@ -16,7 +17,7 @@ impl World {
         // The liveness phase has ended all faults.
         let Some(timed) = self.plan.events.get(index).filter(|_| self.core.is_none()) else { return Ok(()) };
         let fault = timed.fault.clone();
-        self.tell(|| format!("-- {fault:?}"));
+        self.tell(State::Fault, None, || format!("-- {}", fault.about()));
         self.hash.add(self.now_us, "fault", 0, &index.to_be_bytes());
         match fault {
             Fault::Partition { groups } => self.network.partition(&groups),
@@ -37,7 +38,7 @@ impl World {
                 self.crash_somehow(who, down_ms)?;
             }
             Fault::CrashAll { down_ms } => {
-                for who in 0..self.cast.size() {
+                for who in 0..self.size() {
                     self.crash_somehow(who, down_ms)?;
                 }
             }
@@ -87,13 +88,14 @@ impl World {
             return Ok(());
         }
         self.reach("crash");
-        self.tell(|| format!("-- {who} dies, for {down_ms} ms; of its unsynced batches {} survive", survives.0));
+        self.tell(State::Crash, Some(who), || format!("-- {who} dies, for {down_ms} ms; of its unsynced batches {} survive", survives.0));
         self.hash.add(self.now_us, "crash", who, &[u8::from(survives.1)]);
         let kept: Vec<WriteBatch> = self.host(who).unsynced_batches().into_iter().take(survives.0).collect();
         self.host(who).crash(survives.0, survives.1);
-        self.see(Fact::Crashed { by: who })?;
+        let by = self.identity(who);
+        self.see(Fact::Crashed { by })?;
         for records in &kept {
-            self.see(Fact::Durable { by: who, records })?;
+            self.see(Fact::Durable { by, records })?;
         }
         self.queue.push(self.now_us + down_ms * 1_000, Happening::Start { me: who });
         Ok(())
@@ -116,13 +118,14 @@ impl World {
     fn lose_store(&mut self, who: u16, down_ms: u64) -> Step {
         let scene = self.observer.scene();
         let mut faulty = scene.byzantine.clone();
-        faulty.extend(scene.lost.iter().copied().chain([who]));
+        faulty.extend(scene.lost.iter().copied().chain([self.identity(who)]));
         if faulty.len() > scene.faulty() {
             return Err(harness(&"the plan loses more stores than the verdict allows"));
         }
         self.reach("store lost");
         self.crash(who, (0, false), down_ms)?;
-        self.see(Fact::StoreLost { by: who })?;
+        let by = self.identity(who);
+        self.see(Fact::StoreLost { by })?;
         self.host(who).store.lose_disk();
         let Self { hosts, cast, .. } = self;
         hosts[usize::from(who)].init(cast).map_err(|error| harness(&error))
@@ -145,9 +148,10 @@ impl World {
         })?;
         let place = self.host(me).place();
         let standing = self.host(me).replica.as_ref().map(|replica| replica.standing().to_string());
-        self.tell(|| format!("-- {me} starts, {}: {place:?}", standing.unwrap_or_default()));
+        self.tell(State::Start, Some(me), || format!("-- {me} starts, {}: {place:?}", standing.unwrap_or_default()));
         self.see_guard_file(me)?;
-        self.see(Fact::Restarted { by: me, place })?;
+        let by = self.identity(me);
+        self.see(Fact::Restarted { by, place })?;
         let store = self.host(me).store.clone();
         loop {
             let job = next_job(&store).map_err(|fault| {
@@ -168,6 +172,7 @@ impl World {
         for (family, key, value) in file.records {
             records.put(family, key, value);
         }
-        self.see(Fact::Durable { by: me, records: &records })
+        let by = self.identity(me);
+        self.see(Fact::Durable { by, records: &records })
     }
 }

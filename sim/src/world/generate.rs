@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::byzantine::Conduct;
-use super::dice::{Dice, Stream};
-use super::plan::{FORMAT, Fault, FaultPlan, Target, TimedFault};
+use crate::byzantine::Conduct;
+use crate::dice::{Dice, Stream};
+use super::plan::{Expectation, FORMAT, Fault, FaultPlan, Target, TimedFault};
 use super::settings::{Protocol, Settings};
 
 /// Sizes of clusters, the usual ones more often.
@@ -126,7 +126,7 @@ impl Profile {
                 Conduct::ViewChangeSpam,
                 Conduct::Selective,
             ],
-            _ => &Conduct::ALL,
+            _ => Conduct::ALL,
         }
     }
 }
@@ -171,7 +171,7 @@ pub fn plan_in(profile: Profile, seed: u64) -> FaultPlan {
     }
     lose_stores(&mut faults, lost, &settings, &mut events);
     events.sort_by_key(|timed| timed.at_ms);
-    FaultPlan { format: FORMAT, seed, settings, events }
+    FaultPlan { format: FORMAT, seed, settings, expect: Expectation::Pass, events }
 }
 
 /// One run in ten without faults, one in ten with exactly one kind, the others with a random subset.
@@ -237,7 +237,7 @@ fn cast_byzantine(dice: &mut Dice, size: u16, most: usize, conducts: &[Conduct])
     let mut hostile = BTreeMap::new();
     for who in candidates {
         let count = dice.range(1, 4);
-        let chosen: BTreeSet<Conduct> = (0..count).filter_map(|_| dice.pick(conducts).copied()).collect();
+        let chosen: BTreeSet<Conduct> = (0..count).filter_map(|_| dice.pick(conducts).cloned()).collect();
         hostile.insert(who, chosen.into_iter().collect());
     }
     hostile
@@ -323,7 +323,7 @@ pub fn lost_store_plan(seed: u64, validator: u16) -> FaultPlan {
         TimedFault { at_ms: settings.safety_ms / 2, fault: Fault::Isolate { target: Target::Primary } },
         TimedFault { at_ms: settings.safety_ms / 2 + 900, fault: Fault::Heal },
     ];
-    FaultPlan { format: FORMAT, seed, settings, events }
+    FaultPlan { format: FORMAT, seed, settings, expect: Expectation::Pass, events }
 }
 
 #[cfg(test)]

@@ -32,6 +32,9 @@ pub(super) struct Saving {
 /// A validator's machine: the process, when there is one, and what survives it.
 #[derive(Debug)]
 pub(super) struct Host {
+    /// Its index among the machines.
+    pub(super) id: u16,
+    /// The validator that it is; two machines may be one.
     pub(super) me: u16,
     pub(super) store: MemoryStore,
     pub(super) guard_file: Option<GuardFile>,
@@ -56,8 +59,9 @@ pub(super) struct Host {
 
 impl Host {
     /// A machine with a store as `init` makes it.
-    pub(super) fn new(cast: &Cast, me: u16, sync_max_us: u64) -> Result<Self, StoreError> {
+    pub(super) fn new(cast: &Cast, (id, me): (u16, u16), sync_max_us: u64) -> Result<Self, StoreError> {
         let mut host = Self {
+            id,
             me,
             store: MemoryStore::new(),
             guard_file: None,

@@ -10,14 +10,16 @@ use quorate_types::codec::Canonical;
 use quorate_types::message::Message;
 use quorate_types::verified::Verified;
 
-use super::byzantine::Troupe;
+use crate::byzantine::Troupe;
 use super::cast::Cast;
 use super::clock::START_WALL_MS;
-use super::dice::{Dice, Stream};
+use crate::dice::{Dice, Stream};
 use super::hash::RollingHash;
+use super::recording::{Recording, State};
 use super::host::Host;
 use super::invariants::{Fact, Observer};
 use super::network::Network;
+use super::phases::Options;
 use super::plan::FaultPlan;
 use super::queue::Queue;
 use super::verdict::{Verdict, Violation};
@@ -47,11 +49,16 @@ pub(super) enum Happening {
     Retry,
     /// Byzantine validators have ideas.
     Mischief { me: u16 },
+    /// What a Byzantine validator keeps back leaves.
+    Leaves { to: u16, letter: Rc<Letter> },
 }
 
 /// A message on its way.
 #[derive(Debug)]
 pub(super) struct Letter {
+    /// The machine that sends it.
+    pub(super) host: u16,
+    /// The validator that it is.
     pub(super) from: u16,
     pub(super) message: Message,
     pub(super) bytes: Vec<u8>,
@@ -82,31 +89,40 @@ pub(super) struct World {
     pub(super) points: u64,
     pub(super) deliveries: u64,
     pub(super) turns: u64,
+    pub(super) healed_in_ms: Option<u64>,
     pub(super) reached: BTreeMap<&'static str, u64>,
+    /// Contradictions held: offender, kind, who holds one.
+    pub(super) blamed: BTreeMap<u16, BTreeMap<String, BTreeSet<u16>>>,
     /// Who must heal and serve, once the liveness phase has begun.
     pub(super) core: Option<BTreeSet<u16>>,
-    /// The story, where it is told.
-    pub(super) story: Option<Vec<String>>,
+    /// What happened, where it is recorded.
+    pub(super) recording: Option<Recording>,
 }
 
 impl World {
     /// A world before anything has happened.
-    pub(super) fn new(plan: &FaultPlan, tells: bool) -> Result<Self, Box<Verdict>> {
+    pub(super) fn new(plan: &FaultPlan, options: &Options) -> Result<Self, Box<Verdict>> {
         let settings = plan.settings.clone();
         let cast = Cast::new(plan.seed, &settings);
-        let troupe = Troupe::new(plan.seed, &settings.byzantine);
+        plan.admit().map_err(|error| harness(&error))?;
+        let keys = settings.byzantine.keys().map(|who| (*who, cast.key(*who))).collect();
+        let troupe = Troupe::new(plan.seed, &settings.byzantine, keys, &options.behaviours);
+        let troupe = troupe.map_err(|error| harness(&error))?;
+        let identities = (0..settings.validators).chain(settings.twins.iter().copied());
         let hosts: Result<Vec<Host>, _> =
-            (0..settings.validators).map(|me| Host::new(&cast, me, settings.storage.sync_max_us)).collect();
+            (0..).zip(identities).map(|ids| Host::new(&cast, ids, settings.storage.sync_max_us)).collect();
+        let hosts = hosts.map_err(|error| harness(&error))?;
+        let byzantine = troupe.byzantine().iter().chain(&settings.twins).copied().collect();
         let execution =
             ExecutionSetup { parameters: Arc::clone(&cast.context.parameters), kinds: Arc::new(cast.kinds.clone()) };
         Ok(Self {
-            observer: Observer::new(cast.context.clone(), troupe.byzantine().clone()),
-            network: Network::new(plan.seed, usize::from(settings.validators), settings.network),
+            observer: Observer::new(cast.context.clone(), byzantine),
+            network: Network::new(plan.seed, hosts.len(), settings.network),
             workload: Workload::new(plan.seed, settings.workload),
             queue: Queue::new(plan.seed),
             storage: Dice::new(plan.seed, Stream::Storage),
             scheduling: Dice::new(plan.seed, Stream::Scheduling),
-            hosts: hosts.map_err(|error| harness(&error))?,
+            hosts,
             plan: plan.clone(),
             now_us: 0,
             hash: RollingHash::default(),
@@ -115,9 +131,11 @@ impl World {
             points: 0,
             deliveries: 0,
             turns: 0,
+            healed_in_ms: None,
             reached: BTreeMap::new(),
+            blamed: BTreeMap::new(),
             core: None,
-            story: tells.then(Vec::new),
+            recording: options.records.then(Recording::default),
             cast,
             troupe,
             execution,
@@ -142,8 +160,14 @@ impl World {
             Happening::Operation => self.on_operation()?,
             Happening::Retry => self.on_retry()?,
             Happening::Mischief { me } => self.on_mischief(me)?,
+            Happening::Leaves { to, letter } => self.post(to, &letter),
         }
         Ok(true)
+    }
+
+    /// How many machines there are.
+    pub(super) fn size(&self) -> u16 {
+        u16::try_from(self.hosts.len()).unwrap_or(u16::MAX)
     }
 
     /// A machine.
@@ -151,15 +175,20 @@ impl World {
         &mut self.hosts[usize::from(me)]
     }
 
-    /// Whether a validator is Byzantine.
-    pub(super) fn is_byzantine(&self, me: u16) -> bool {
-        self.troupe.byzantine().contains(&me)
+    /// The validator that a machine is.
+    pub(super) fn identity(&self, host: u16) -> u16 {
+        self.hosts[usize::from(host)].me
+    }
+
+    /// Whether a machine is Byzantine, or one of a pair of twins, which is the same to everyone else.
+    pub(super) fn is_byzantine(&self, host: u16) -> bool {
+        self.observer.scene().byzantine.contains(&self.identity(host))
     }
 
     /// Who runs and may be given operations: in the liveness phase only the core.
     pub(super) fn gateways(&self) -> Vec<u16> {
-        let serves = |host: &&Host| host.is_up() && self.core.as_ref().is_none_or(|core| core.contains(&host.me));
-        self.hosts.iter().filter(serves).map(|host| host.me).collect()
+        let serves = |host: &&Host| host.is_up() && self.core.as_ref().is_none_or(|core| core.contains(&host.id));
+        self.hosts.iter().filter(serves).map(|host| host.id).collect()
     }
 
     /// The observer sees a fact.
@@ -173,10 +202,10 @@ impl World {
     }
 
     /// A line of the story.
-    pub(super) fn tell(&mut self, line: impl FnOnce() -> String) {
-        if let Some(story) = &mut self.story {
-            let line = line();
-            story.push(format!("{:>10.3} ms  {line}", self.now_us as f64 / 1_000.0));
+    pub(super) fn tell(&mut self, state: State, who: Option<u16>, line: impl FnOnce() -> String) {
+        if let Some(recording) = &mut self.recording {
+            let view = who.map(|who| self.hosts[usize::from(who)].place().view);
+            recording.mark(self.now_us, state, who, view, line());
         }
     }
 
@@ -187,7 +216,10 @@ impl World {
 
     /// Puts a message to its receiver on the network; its bytes are what travels.
     pub(super) fn post(&mut self, to: u16, letter: &Rc<Letter>) {
-        let fate = self.network.send((letter.from, to), letter.message.kind(), self.now_us);
+        let fate = self.network.send((letter.host, to), letter.message.kind(), self.now_us);
+        if let Some(recording) = &mut self.recording {
+            recording.message(self.now_us, (letter.host, to), &letter.message, &fate);
+        }
         if fate.is_held {
             self.held.push((to, Rc::clone(letter)));
             return;
@@ -199,12 +231,16 @@ impl World {
     }
 
     /// Packages a message: it must survive its own bytes.
-    pub(super) fn letter(&mut self, from: u16, message: &Message) -> Result<Rc<Letter>, Box<Verdict>> {
+    pub(super) fn letter(&mut self, host: u16, message: &Message) -> Result<Rc<Letter>, Box<Verdict>> {
+        let from = self.identity(host);
         let bytes = message.to_bytes();
         let decoded = match Message::from_bytes(&bytes) {
             Ok(decoded) => decoded,
             // A Byzantine validator's message may be no message at all.
-            Err(_) if self.is_byzantine(from) => return Ok(Rc::new(Letter::refused(from, message.clone(), bytes))),
+            Err(_) if self.is_byzantine(host) => {
+                let verified = OnceCell::from(None);
+                return Ok(Rc::new(Letter { host, from, message: message.clone(), bytes, verified }));
+            }
             Err(fault) => {
                 let facts = vec![format!("validator {from} sends a {}", message.kind()), format!("{fault}")];
                 return Err(unsafe_(Violation {
@@ -214,21 +250,13 @@ impl World {
                 }));
             }
         };
-        Ok(Rc::new(Letter { from, message: decoded, bytes, verified: OnceCell::new() }))
+        Ok(Rc::new(Letter { host, from, message: decoded, bytes, verified: OnceCell::new() }))
     }
 
     /// The message as the door lets it in.
     pub(super) fn open(&self, letter: &Letter) -> Option<Verified<Message>> {
         let verified = letter.verified.get_or_init(|| self.cast.context.verify(letter.message.clone()).ok());
         verified.clone()
-    }
-}
-
-impl Letter {
-    /// Something that no door lets in.
-    fn refused(from: u16, message: Message, bytes: Vec<u8>) -> Self {
-        let verified = OnceCell::from(None);
-        Self { from, message, bytes, verified }
     }
 }
 

@@ -12,17 +12,15 @@
 //! | `dice`, `queue`, `clock`, `network`, `host` | chance, time, links, machines |
 //! | `machine`, `turns`, `faults`, `phases` | the world that turns them |
 //! | `workload` | clients |
-//! | `byzantine` | hostile validators |
+//! | `recording` | what happened, for people |
 //! | `invariants` | what must hold, one file each |
 //! | `campaign` | many seeds |
 //! | `crash_points` | a script, crashed at every save and every send |
 
-pub mod byzantine;
 mod campaign;
 mod cast;
 mod clock;
 mod crash_points;
-mod dice;
 mod faults;
 mod generate;
 mod hash;
@@ -33,6 +31,7 @@ mod network;
 mod phases;
 mod plan;
 mod queue;
+mod recording;
 mod settings;
 mod statement;
 mod turns;
@@ -42,11 +41,12 @@ mod workload;
 pub use campaign::{Campaign, MUST_REACH};
 pub use cast::Cast;
 pub use crash_points::{CrashPoints, script};
-pub use dice::{Dice, Stream};
+pub use crate::dice::{Dice, Stream};
 pub use generate::{Profile, lost_store_plan, plan_in, plan_of};
 pub use hash::RollingHash;
-pub use phases::run;
-pub use plan::{FORMAT, Fault, FaultPlan, PlanError, Target, TimedFault};
+pub use phases::{Options, run, run_with};
+pub use plan::{Expectation, FORMAT, Fault, FaultPlan, PlanError, Target, TimedFault};
+pub use recording::{Flight, Mark, Recording, State};
 pub use settings::{NetworkSettings, Protocol, Settings, StorageSettings, WorkloadSettings};
 pub use statement::Statement;
 pub use verdict::{Report, Verdict, Violation};

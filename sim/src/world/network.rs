@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::dice::{Dice, Stream};
+use crate::dice::{Dice, Stream};
 use super::settings::NetworkSettings;
 
 /// One direction between two validators.

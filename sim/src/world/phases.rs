@@ -12,12 +12,14 @@ use quorate_types::ids::Sequence;
 use quorate_types::operation::Operation;
 use quorate_types::receipt::Receipt;
 
-use super::dice::{Dice, Stream};
+use crate::dice::{Dice, Stream};
 use super::invariants::Fact;
+use super::recording::State;
 use super::machine::{Happening, Step, World, harness, unsafe_};
 use super::plan::{Fault, FaultPlan};
 use super::settings::Settings;
 use super::verdict::{Report, Verdict, Violation};
+use crate::byzantine::{Behaviours, Conduct};
 
 /// How often clients look at their watches.
 const RETRY_US: u64 = 100_000;
@@ -26,16 +28,32 @@ const MISCHIEF_US: u64 = 20_000;
 /// How often the liveness phase looks whether all is well.
 const LOOK_US: u64 = 100_000;
 
-/// Carries a plan out. The story is told in [`Report::trace`] if `tells`.
+/// How a plan is carried out.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What happens is kept in [`Report::recording`].
+    pub records: bool,
+    /// The behaviours that the plan may name.
+    pub behaviours: Behaviours,
+}
+
+/// Carries a plan out with the behaviours that are built in. What happens is recorded if `records`.
 #[must_use]
-pub fn run(plan: &FaultPlan, tells: bool) -> Report {
-    let mut world = match World::new(plan, tells) {
+pub fn run(plan: &FaultPlan, records: bool) -> Report {
+    run_with(plan, &Options { records, behaviours: Behaviours::new() })
+}
+
+/// Carries a plan out.
+#[must_use]
+pub fn run_with(plan: &FaultPlan, options: &Options) -> Report {
+    let mut world = match World::new(plan, options) {
         Ok(world) => world,
         Err(verdict) => return Report::of(*verdict),
     };
     let lived = catch_unwind(AssertUnwindSafe(|| world.live()));
     let verdict = lived.unwrap_or_else(|payload| Err(panicked(payload.as_ref())));
     let verdict = verdict.map_or_else(|verdict| *verdict, |()| Verdict::Passed);
+    world.tell(State::Verdict, None, || verdict.to_string());
     let mut reached = world.reached;
     for (what, count) in world.network.counted() {
         *reached.entry(what).or_default() += count;
@@ -52,8 +70,10 @@ pub fn run(plan: &FaultPlan, tells: bool) -> Report {
         hash: world.hash.finish(),
         reached,
         crash_points: world.points,
-        byzantine: world.troupe.byzantine().iter().copied().collect(),
-        trace: world.story.unwrap_or_default(),
+        byzantine: world.observer.scene().byzantine.iter().copied().collect(),
+        blamed: world.blamed,
+        healed_in_ms: world.healed_in_ms,
+        recording: world.recording,
     }
 }
 
@@ -67,10 +87,13 @@ fn panicked(payload: &(dyn Any + Send)) -> Box<Verdict> {
 
 impl World {
     fn live(&mut self) -> Step {
-        for me in 0..self.cast.size() {
+        for me in 0..self.size() {
             self.queue.push(0, Happening::Start { me });
         }
         for me in self.troupe.byzantine().clone() {
+            let conducts = self.plan.settings.byzantine.get(&me).map(Vec::as_slice).unwrap_or_default();
+            let names: Vec<String> = conducts.iter().map(Conduct::name).collect();
+            self.tell(State::Fault, Some(me), || format!("-- {me} is corrupted: {}", names.join(", ")));
             self.queue.push(MISCHIEF_US, Happening::Mischief { me });
         }
         for (index, timed) in self.plan.events.clone().iter().enumerate() {
@@ -89,12 +112,14 @@ impl World {
             return Ok(());
         }
         self.heal_core()?;
+        let healed_us = self.now_us;
         let deadline_us = self.now_us + self.plan.settings.liveness_ms * 1_000;
         while self.now_us < deadline_us {
             let look_us = (self.now_us + LOOK_US).min(deadline_us);
             while self.advance(look_us)? {}
             if self.pending().is_empty() {
-                self.tell(|| "-- all is well".to_owned());
+                self.tell(State::Heal, None, || "-- all is well".to_owned());
+                self.healed_in_ms = Some((self.now_us - healed_us) / 1_000);
                 return self.compare_states();
             }
         }
@@ -115,12 +140,14 @@ impl World {
         let rest_is_cut = dice.chance(500);
         let rest = correct.split_off(quorum);
         let core: BTreeSet<u16> = correct.into_iter().collect();
-        self.tell(|| format!("-- faults end; the core is {core:?}"));
+        self.tell(State::Heal, None, || format!("-- faults end; the core is {core:?}"));
         self.crash_at = None;
         self.network.calm(Settings::calm(self.cast.size()).network);
         self.heal();
         if rest_is_cut {
             rest.iter().for_each(|who| self.network.isolate(*who));
+            // The second machine of a twin is the same validator, not one more that is cut off.
+            (self.cast.size()..self.size()).for_each(|twin| self.network.isolate(twin));
         }
         let sync_max_us = self.plan.settings.storage.sync_max_us;
         for who in core.iter().copied() {
@@ -212,12 +239,21 @@ impl World {
                 }
                 continue;
             }
+            if self.acts(gateway) && !self.takes(gateway, operation) {
+                continue;
+            }
             let verified = self.cast.context.verify_operations(vec![Arc::clone(operation)]);
             for operation in verified.into_iter().flatten() {
                 self.give(gateway, Event::Operation(operation));
             }
         }
         Ok(())
+    }
+
+    /// Whether a Byzantine validator takes an operation in.
+    fn takes(&mut self, gateway: u16, operation: &Operation) -> bool {
+        let wall_ms = self.wall_ms();
+        self.troupe.takes(&self.cast.context, wall_ms, gateway, operation)
     }
 
     /// The receipt of an operation, if this correct validator's store can prove it.
@@ -247,7 +283,7 @@ impl World {
     /// A Byzantine validator has an idea.
     pub(super) fn on_mischief(&mut self, me: u16) -> Step {
         let wall_ms = self.wall_ms();
-        let letters = self.troupe.tick(&self.cast, wall_ms, me);
+        let letters = self.troupe.tick(&self.cast.context, wall_ms, me);
         self.post_all(me, letters)?;
         self.queue.push(self.now_us + MISCHIEF_US, Happening::Mischief { me });
         Ok(())

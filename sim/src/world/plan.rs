@@ -1,9 +1,12 @@
 //! A fault plan: settings and explicit timed events, as JSON, so that a run can be repeated from a file
 //! after the code that chose them has changed (simulation §1).
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::settings::Settings;
+use super::verdict::Verdict;
 
 /// The version of the file's format.
 pub const FORMAT: u32 = 1;
@@ -18,8 +21,64 @@ pub struct FaultPlan {
     pub seed: u64,
     /// What the run is like.
     pub settings: Settings,
+    /// How the run is expected to end.
+    #[serde(default, skip_serializing_if = "Expectation::is_pass")]
+    pub expect: Expectation,
     /// What happens when.
     pub events: Vec<TimedFault>,
+}
+
+/// How a run is expected to end. With more Byzantine validators than the protocol tolerates, a violation is
+/// what must be seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expectation {
+    /// Nothing is found.
+    #[default]
+    Pass,
+    /// This property is violated.
+    Violation(String),
+    /// Something stays pending.
+    Stuck,
+}
+
+impl Expectation {
+    /// Whether nothing is expected to be found.
+    #[must_use]
+    pub const fn is_pass(&self) -> bool {
+        matches!(self, Self::Pass)
+    }
+
+    /// Whether a verdict is what is expected.
+    #[must_use]
+    pub fn is_met(&self, verdict: &Verdict) -> bool {
+        match (self, verdict) {
+            (Self::Pass, Verdict::Passed) | (Self::Stuck, Verdict::Stuck { .. }) => true,
+            (Self::Violation(expected), Verdict::Unsafe(violation)) => violation.invariant == expected,
+            _ => false,
+        }
+    }
+
+    /// The exit code of a run that ended so: 0 if as expected; the verdict's own otherwise; 3 if what was
+    /// expected stayed away (simulation §3).
+    #[must_use]
+    pub fn exit_code(&self, verdict: &Verdict) -> u8 {
+        match (self.is_met(verdict), verdict) {
+            (true, _) => 0,
+            (false, Verdict::Passed) => 3,
+            (false, found) => found.exit_code(),
+        }
+    }
+}
+
+impl fmt::Display for Expectation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pass => write!(f, "that nothing is found"),
+            Self::Violation(invariant) => write!(f, "that '{invariant}' is violated"),
+            Self::Stuck => write!(f, "that something stays pending"),
+        }
+    }
 }
 
 /// A fault and its time.
@@ -140,7 +199,100 @@ pub enum Fault {
     },
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Validator(who) => write!(f, "validator {who}"),
+            Self::Primary => write!(f, "the primary"),
+        }
+    }
+}
+
+impl Fault {
+    /// The fault in words.
+    #[must_use]
+    pub fn about(&self) -> String {
+        match self {
+            Self::Partition { groups } => {
+                let groups: Vec<String> = groups.iter().map(|group| format!("{group:?}")).collect();
+                format!("the network falls apart into {}", groups.join(" and "))
+            }
+            Self::Cut { from, to } => format!("what {from:?} send to {to:?} is lost"),
+            Self::Hold { from, to } => format!("what {from:?} send to {to:?} is kept back"),
+            Self::Isolate { target } => format!("{target} is cut off"),
+            Self::DropKind { kind, from, to } => {
+                let whose = from.map_or("all".to_owned(), |from| format!("validator {from}"));
+                let whom = to.map_or(String::new(), |to| format!(" to validator {to}"));
+                format!("each {kind} of {whose}{whom} is lost")
+            }
+            Self::Slow { target, by_ms } => format!("what {target} sends takes {by_ms} ms longer"),
+            Self::Heal => "all links are whole again".to_owned(),
+            Self::Crash { target, down_ms } => format!("{target} dies, for {down_ms} ms"),
+            Self::CrashAll { down_ms } => format!("all die at once, for {down_ms} ms"),
+            Self::CrashAtPoint { ordinal, keep, down_ms } => {
+                let fate = if *keep { "kept" } else { "lost" };
+                format!("whoever reaches crash point {ordinal} dies there, for {down_ms} ms; what wasn't synced is {fate}")
+            }
+            Self::Pause { target, for_ms } => format!("{target} stands still for {for_ms} ms"),
+            Self::Skew { validator, offset_ms } => format!("the clock of validator {validator} is off by {offset_ms} ms"),
+            Self::SlowDisk { validator, sync_us } => {
+                format!("the disk of validator {validator} takes up to {sync_us} us for a sync")
+            }
+            Self::LoseStore { validator, down_ms } => {
+                format!("validator {validator} loses its store and guard file, and is down for {down_ms} ms")
+            }
+        }
+    }
+
+    /// The machines that it names.
+    fn named(&self) -> Vec<u16> {
+        match self {
+            Self::Partition { groups } => groups.concat(),
+            Self::Cut { from, to } | Self::Hold { from, to } => [from.clone(), to.clone()].concat(),
+            Self::DropKind { from, to, .. } => from.iter().chain(to).copied().collect(),
+            Self::Isolate { target }
+            | Self::Slow { target, .. }
+            | Self::Crash { target, .. }
+            | Self::Pause { target, .. } => match target {
+                Target::Validator(who) => vec![*who],
+                Target::Primary => Vec::new(),
+            },
+            Self::Skew { validator, .. } | Self::SlowDisk { validator, .. } | Self::LoseStore { validator, .. } => {
+                vec![*validator]
+            }
+            Self::Heal | Self::CrashAll { .. } | Self::CrashAtPoint { .. } => Vec::new(),
+        }
+    }
+}
+
 impl FaultPlan {
+    /// Whether the plan makes sense: machines that exist, parameters that the protocol can run with, and no
+    /// more Byzantine validators than it tolerates, unless a violation is expected (simulation §2.3).
+    ///
+    /// # Errors
+    /// What doesn't.
+    pub fn admit(&self) -> Result<(), PlanError> {
+        let Settings { validators, byzantine, twins, protocol, .. } = &self.settings;
+        let parameters = protocol.parameters().check();
+        parameters.map_err(|fault| PlanError::Parameters { reason: fault.to_string() })?;
+        let machines = usize::from(*validators) + twins.len();
+        let named = self.events.iter().flat_map(|timed| timed.fault.named());
+        if let Some(machine) = named.into_iter().find(|machine| usize::from(*machine) >= machines) {
+            return Err(PlanError::Machine { machine, machines });
+        }
+        let mut corrupted: Vec<u16> = byzantine.keys().chain(twins).copied().collect();
+        corrupted.sort_unstable();
+        corrupted.dedup();
+        if let Some(machine) = corrupted.iter().find(|who| *who >= validators) {
+            return Err(PlanError::Machine { machine: *machine, machines: usize::from(*validators) });
+        }
+        let budget = usize::from(validators.saturating_sub(1) / 3);
+        if *validators == 0 || (corrupted.len() > budget && self.expect.is_pass()) {
+            return Err(PlanError::Budget { corrupted: corrupted.len(), validators: *validators, budget });
+        }
+        Ok(())
+    }
+
     /// The plan as a file.
     ///
     /// # Errors
@@ -165,6 +317,33 @@ pub enum PlanError {
     /// Not JSON of the right form.
     #[error("not a fault plan: {0}")]
     Json(#[from] serde_json::Error),
+    /// The parameters don't fit together.
+    #[error("the protocol can't run with these parameters: {reason}")]
+    Parameters {
+        /// Why.
+        reason: String,
+    },
+    /// A machine that doesn't exist.
+    #[error("the plan names machine {machine}, but there are only {machines}, counted from 0")]
+    Machine {
+        /// The one named.
+        machine: u16,
+        /// How many there are.
+        machines: usize,
+    },
+    /// More are corrupted than the verdict allows.
+    #[error(
+        "{corrupted} of {validators} validators are Byzantine, the protocol tolerates {budget}; to go beyond on purpose, \
+         state which violation is expected"
+    )]
+    Budget {
+        /// How many are.
+        corrupted: usize,
+        /// Of how many.
+        validators: u16,
+        /// How many may be.
+        budget: usize,
+    },
     /// Written by another version.
     #[error("the plan has format {found}, this program reads {FORMAT}")]
     Format {
@@ -184,7 +363,7 @@ mod tests {
             TimedFault { at_ms: 9, fault: Fault::Partition { groups: vec![vec![0, 1], vec![2, 3]] } },
             TimedFault { at_ms: 10, fault: Fault::Heal },
         ];
-        let plan = FaultPlan { format: FORMAT, seed: 3, settings: Settings::calm(4), events };
+        let plan = FaultPlan { format: FORMAT, seed: 3, settings: Settings::calm(4), expect: Expectation::Pass, events };
         assert_eq!(FaultPlan::from_json(&plan.to_json().unwrap()).unwrap(), plan);
         let other = plan.to_json().unwrap().replacen("\"format\": 1", "\"format\": 9", 1);
         assert!(matches!(FaultPlan::from_json(&other), Err(PlanError::Format { found: 9 })));

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::dice::{Dice, Stream};
+use crate::dice::{Dice, Stream};
 
 /// A queue of things to come.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use quorate_types::parameters::Parameters;
 use serde::{Deserialize, Serialize};
 
-use super::byzantine::Conduct;
+use crate::byzantine::Conduct;
 
 /// Everything about a run that isn't a timed event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,10 @@ pub struct Settings {
     pub protocol: Protocol,
     /// Who is Byzantine, and how.
     pub byzantine: BTreeMap<u16, Vec<Conduct>>,
+    /// Validators of which two machines run with one key: correct code twice, a Byzantine validator together.
+    /// The second machines have the indices after the validators'.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub twins: Vec<u16>,
     /// The links.
     pub network: NetworkSettings,
     /// The disks.
@@ -165,6 +169,7 @@ impl Settings {
             real_signatures: false,
             protocol: Protocol::small(),
             byzantine: BTreeMap::new(),
+            twins: Vec::new(),
             network: NetworkSettings {
                 delay_min_us: 200,
                 delay_max_us: 2_000,

@@ -3,12 +3,14 @@
 use std::rc::Rc;
 
 use quorate_replica::execution::execute;
-use quorate_replica::{CoreNotice, Event, GuardFile, Notice, Outbox, Outgoing, Recipient, serve};
+use quorate_replica::{Cause, CoreNotice, Event, GuardFile, Notice, Outbox, Outgoing, Recipient, serve};
 use quorate_storage::{Durability, Store, WriteBatch};
 use quorate_types::ids::ValidatorIndex;
 use quorate_types::message::{Message, Request};
 
 use super::host::Saving;
+use super::recording::State;
+use crate::byzantine::{Letter as Outbound, Letters};
 use super::invariants::Fact;
 use super::machine::{Happening, Letter, Step, World, harness, unsafe_};
 use super::statement::statements_of;
@@ -37,10 +39,13 @@ impl World {
             self.try_flipped(letter, bit);
             return Ok(());
         }
-        if self.is_byzantine(to) {
+        if self.acts(to) {
             let wall_ms = self.wall_ms();
-            let letters = self.troupe.hear(&self.cast, wall_ms, to, &letter.message);
+            let (letters, is_let_in) = self.troupe.hear(&self.cast.context, wall_ms, to, &letter.message);
             self.post_all(to, letters)?;
+            if !is_let_in {
+                return Ok(());
+            }
         }
         let Some(message) = self.open(letter) else {
             self.reach("message refused at the door");
@@ -128,11 +133,13 @@ impl World {
         let after = host.place();
         self.turns += 1;
         self.hash.add(now_us, "turn", me, &[]);
-        self.see(Fact::Turn { by: me, before, after })?;
+        let by = self.identity(me);
+        self.see(Fact::Turn { by, before, after })?;
+        let by = self.identity(me);
         if !self.is_byzantine(me) {
             for outgoing in out.after.iter().chain(&out.now) {
-                for statement in statements_of(&outgoing.message, ValidatorIndex(me)) {
-                    self.observer.see(Fact::Signed { by: me, statement, place: after }).map_err(unsafe_)?;
+                for statement in statements_of(&outgoing.message, ValidatorIndex(by)) {
+                    self.observer.see(Fact::Signed { by, statement, place: after }).map_err(unsafe_)?;
                 }
             }
         }
@@ -148,7 +155,8 @@ impl World {
     fn on_notices(&mut self, me: u16, notices: Vec<Notice>) -> Step {
         for notice in notices {
             self.note(me, &notice);
-            self.see(Fact::Notice { by: me, notice: &notice })?;
+            let by = self.identity(me);
+            self.see(Fact::Notice { by, notice: &notice })?;
             let Notice::Certified(certificate) = &notice else { continue };
             if self.is_byzantine(me) {
                 continue;
@@ -161,37 +169,27 @@ impl World {
     }
 
     fn note(&mut self, me: u16, notice: &Notice) {
-        match notice {
-            Notice::Core(CoreNotice::Enters { view, anchor, .. }) => {
-                self.reach("view entered");
-                self.tell(|| format!("{me} enters view {view}, anchor at {anchor}"));
-            }
-            Notice::Core(CoreNotice::Leaves { from, to }) => self.tell(|| format!("{me} leaves view {from} for {to}")),
-            Notice::Core(CoreNotice::Complains(view, cause)) => {
-                self.reach("complaint");
-                self.tell(|| format!("{me} complains about view {view}: {cause:?}"));
-            }
-            Notice::Core(other) => self.tell(|| format!("{me}: {other:?}")),
-            Notice::Delivered { sequence, digest, view, .. } => {
-                self.reach("delivered");
-                self.tell(|| format!("{me} delivers {sequence} {digest:?} in view {view}"));
-            }
-            Notice::Certified(certificate) => {
-                let execution = certificate.execution;
-                self.tell(|| format!("{me} holds the execution certificate of {}", execution.sequence));
-            }
-            Notice::Stable(sequence) => {
-                self.reach("stable checkpoint");
-                self.tell(|| format!("{me} has stable checkpoint {sequence}"));
-            }
-            Notice::Contradiction(pair) => {
-                self.reach("contradiction seen");
-                self.tell(|| format!("{me} holds {} against {}", pair.kind(), pair.offender()));
-            }
-            Notice::Standing(standing) => self.tell(|| format!("{me} is {standing}")),
-            Notice::Refused(refusal) => self.tell(|| format!("the guard of {me} refuses: {refusal}")),
-            Notice::Intake(id, intake) => self.tell(|| format!("{me} takes {id} in: {intake:?}")),
+        let (reached, state) = match notice {
+            Notice::Core(CoreNotice::Enters { .. }) => (Some("view entered"), State::Enters),
+            Notice::Core(CoreNotice::Leaves { .. }) => (Some("view left"), State::Leaves),
+            Notice::Core(CoreNotice::Complains(_, cause)) => (Some(complaint_of(*cause)), State::Complains),
+            Notice::Core(_) => (None, State::Alarm),
+            Notice::Delivered { .. } => (Some("delivered"), State::Delivers),
+            Notice::Certified(_) => (Some("execution certificate"), State::Certified),
+            Notice::Stable(_) => (Some("stable checkpoint"), State::Stable),
+            Notice::Contradiction(_) => (Some("contradiction seen"), State::Contradiction),
+            Notice::Standing(_) => (Some("standing changed"), State::Standing),
+            Notice::Refused(_) => (None, State::Alarm),
+            Notice::Intake(..) => (None, State::Intake),
+        };
+        if let Some(reached) = reached {
+            self.reach(reached);
         }
+        if let Notice::Contradiction(pair) = notice {
+            let holders = self.blamed.entry(pair.offender().0).or_default();
+            holders.entry(pair.kind().to_string()).or_default().insert(me);
+        }
+        self.tell(state, Some(me), || describe(me, notice));
     }
 
     /// Writes the records; they become durable a moment later.
@@ -272,7 +270,8 @@ impl World {
             }
         }
         for records in &durable {
-            self.see(Fact::Durable { by: me, records })?;
+            let by = self.identity(me);
+            self.see(Fact::Durable { by, records })?;
         }
         Ok(())
     }
@@ -293,15 +292,17 @@ impl World {
 
     /// Sends a message; the process may die between two receivers.
     pub(super) fn send_outgoing(&mut self, me: u16, outgoing: &Outgoing) -> Step {
+        let by = self.identity(me);
         let recipients: Vec<u16> = match outgoing.to {
-            Recipient::All => self.cast.validators().map(|to| to.0).filter(|to| *to != me).collect(),
-            Recipient::One(to) => vec![to.0],
+            Recipient::All => self.hosts.iter().filter(|to| to.me != by).map(|to| to.id).collect(),
+            Recipient::One(to) => self.hosts.iter().filter(|host| host.me == to.0).map(|to| to.id).collect(),
         };
-        self.see(Fact::Leaves { by: me, message: &outgoing.message })?;
-        if self.is_byzantine(me) {
-            let letters = recipients.into_iter().map(|to| (to, outgoing.message.clone())).collect();
+        self.see(Fact::Leaves { by, message: &outgoing.message })?;
+        if self.acts(me) {
+            let mut letters = Letters::default();
+            letters.extend(recipients.into_iter().map(|to| (to, outgoing.message.clone())));
             let wall_ms = self.wall_ms();
-            let letters = self.troupe.send(&self.cast, wall_ms, me, letters);
+            let letters = self.troupe.send(&self.cast.context, wall_ms, me, letters);
             return self.post_all(me, letters);
         }
         let letter = self.letter(me, &outgoing.message)?;
@@ -315,13 +316,23 @@ impl World {
     }
 
     /// Posts what a Byzantine validator says.
-    pub(super) fn post_all(&mut self, me: u16, letters: Vec<(u16, Message)>) -> Step {
-        for (to, message) in letters {
-            self.see(Fact::Leaves { by: me, message: &message })?;
+    pub(super) fn post_all(&mut self, me: u16, letters: Letters) -> Step {
+        let by = self.identity(me);
+        for Outbound { to, message, after_ms } in letters.0 {
+            self.see(Fact::Leaves { by, message: &message })?;
             let letter = self.letter(me, &message)?;
-            self.post(to, &letter);
+            if after_ms == 0 {
+                self.post(to, &letter);
+            } else {
+                self.queue.push(self.now_us + after_ms * 1_000, Happening::Leaves { to, letter });
+            }
         }
         Ok(())
+    }
+
+    /// Whether a machine is an actor of the troupe.
+    pub(super) fn acts(&self, host: u16) -> bool {
+        self.troupe.byzantine().contains(&self.identity(host))
     }
 
     fn plan_execution(&mut self, me: u16) {
@@ -363,17 +374,50 @@ impl World {
             unsafe_(Violation { invariant: "what is delivered can be executed", clause: "protocol §3.5", facts })
         })?;
         let (executed, receipts, proposal) = (&done.executed, &done.receipts[..], &job.proposal);
-        self.see(Fact::Executed { by: me, executed, proposal, receipts })?;
+        let by = self.identity(me);
+        self.see(Fact::Executed { by, executed, proposal, receipts })?;
         if !self.is_byzantine(me) {
             let judged: Vec<_> = done.judgements.iter().map(|(id, _)| *id).collect();
             self.workload.on_executed(job.sequence, receipts, &judged);
         }
-        self.tell(|| format!("{me} executes {}: {} receipts", job.sequence, done.receipts.len()));
+        self.tell(State::Executes, Some(me), || format!("{me} executes {}: {} receipts", job.sequence, done.receipts.len()));
         let host = self.host(me);
         host.store.write(done.batch, Durability::Buffered).map_err(|error| harness(&error))?;
         // Nothing signed is in it; its place in the order of batches is what matters.
         host.unsynced.push(WriteBatch::new());
         self.give(me, Event::Executed(done.executed));
         Ok(())
+    }
+}
+
+/// The branch that a complaint is.
+const fn complaint_of(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Progress => "complaint: nothing commits",
+        Cause::Fairness => "complaint: a lane is passed over",
+        Cause::Heartbeat => "complaint: the primary is silent",
+        Cause::SlowClock => "complaint: the primary's clock stays behind",
+        Cause::NewViewMissing => "complaint: no new view",
+    }
+}
+
+/// A notice as a line of the story.
+fn describe(me: u16, notice: &Notice) -> String {
+    match notice {
+        Notice::Core(CoreNotice::Enters { view, anchor, .. }) => format!("{me} enters view {view}, anchor at {anchor}"),
+        Notice::Core(CoreNotice::Leaves { from, to }) => format!("{me} leaves view {from} for {to}"),
+        Notice::Core(CoreNotice::Complains(view, cause)) => format!("{me} complains about view {view}: {cause:?}"),
+        Notice::Core(other) => format!("{me}: {other:?}"),
+        Notice::Delivered { sequence, digest, view, .. } => {
+            format!("{me} delivers {sequence} {digest:?} in view {view}")
+        }
+        Notice::Certified(certificate) => {
+            format!("{me} holds the execution certificate of {}", certificate.execution.sequence)
+        }
+        Notice::Stable(sequence) => format!("{me} has stable checkpoint {sequence}"),
+        Notice::Contradiction(pair) => format!("{me} holds {} against {}", pair.kind(), pair.offender()),
+        Notice::Standing(standing) => format!("{me} is {standing}"),
+        Notice::Refused(refusal) => format!("the guard of {me} refuses: {refusal}"),
+        Notice::Intake(id, intake) => format!("{me} takes {id} in: {intake:?}"),
     }
 }

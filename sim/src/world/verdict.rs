@@ -1,9 +1,11 @@
 //! How a run ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use quorate_crypto::Digest;
+
+use super::recording::Recording;
 
 /// What a run showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,11 +53,21 @@ pub struct Report {
     pub crash_points: u64,
     /// Who was Byzantine.
     pub byzantine: Vec<u16>,
-    /// The last lines of the story, if it was told.
-    pub trace: Vec<String>,
+    /// Against whom contradictions are held: by kind, who holds them.
+    pub blamed: BTreeMap<u16, BTreeMap<String, BTreeSet<u16>>>,
+    /// The virtual time from the end of all faults until all had healed.
+    pub healed_in_ms: Option<u64>,
+    /// What happened, if it was recorded.
+    pub recording: Option<Recording>,
 }
 
 impl Report {
+    /// The story, line by line, if it was recorded.
+    #[must_use]
+    pub fn trace(&self) -> Vec<String> {
+        self.recording.iter().flat_map(Recording::lines).collect()
+    }
+
     /// A run of which nothing but its end is known.
     pub(super) fn of(verdict: Verdict) -> Self {
         Self {
@@ -67,7 +79,9 @@ impl Report {
             reached: BTreeMap::new(),
             crash_points: 0,
             byzantine: Vec::new(),
-            trace: Vec::new(),
+            blamed: BTreeMap::new(),
+            healed_in_ms: None,
+            recording: None,
         }
     }
 }

@@ -13,7 +13,7 @@ use quorate_types::value::Value;
 
 use super::cast::Cast;
 use super::clock::START_WALL_MS;
-use super::dice::{Dice, Stream};
+use crate::dice::{Dice, Stream};
 use super::settings::WorkloadSettings;
 
 /// Operations expire so long after the start of the run.

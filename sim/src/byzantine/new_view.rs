@@ -27,13 +27,13 @@ impl Behaviour for TwoNewViews {
 
 /// A valid new view from a random choice among the view changes heard, with a lying one of its own.
 fn another(stage: &mut Stage<'_>, view: View) -> Option<Message> {
-    let quorum = stage.cast.context.quorum().quorum();
+    let quorum = stage.context.quorum().quorum();
     let mut changes: Vec<ViewChangeMessage> =
         stage.pool.changes_for(view).filter(|change| change.signed.signer() != stage.index()).cloned().collect();
     stage.dice.shuffle(&mut changes);
     let (prepared, committed, last_vote) = (None, None, None);
     let statement = ViewChange {
-        epoch: stage.cast.context.epoch,
+        epoch: stage.context.epoch,
         new_view: view,
         prepared,
         committed,
@@ -50,7 +50,7 @@ fn another(stage: &mut Stage<'_>, view: View) -> Option<Message> {
     let prepared = changes.iter().filter_map(|change| change.prepared.clone());
     let committed = changes.iter().filter_map(|change| change.committed.clone());
     let statement = NewView {
-        epoch: stage.cast.context.epoch,
+        epoch: stage.context.epoch,
         view,
         view_changes: changes.iter().map(|change| change.signed).collect(),
         prepared: prepared.max_by_key(|c| (c.claim.view, c.claim.sequence)),

@@ -10,9 +10,21 @@ use quorate_types::vote::{Phase, Vote};
 
 use super::{Behaviour, Letters, Stage};
 
+/// Who is told the other thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Each with even chance.
+    Random,
+    /// Half of the correct ones.
+    Half,
+    /// One of the correct ones.
+    One,
+}
+
 /// The twin chain: each proposal of the correct code has a twin, which is told to the other side.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Equivocate {
+    side: Side,
     /// Twins by the digest of the original.
     twins: BTreeMap<Digest, Proposal>,
     /// Who is told the twins, by view.
@@ -20,11 +32,35 @@ pub(super) struct Equivocate {
 }
 
 impl Equivocate {
+    pub(super) const fn new(side: Side) -> Self {
+        Self { side, twins: BTreeMap::new(), sides: BTreeMap::new() }
+    }
+
+    fn choose(&self, stage: &mut Stage<'_>) -> Vec<u16> {
+        let mut told = stage.correct();
+        match self.side {
+            Side::Random => return stage.some(),
+            Side::Half => {
+                stage.dice.shuffle(&mut told);
+                told.truncate(told.len().div_ceil(2));
+            }
+            Side::One => {
+                stage.dice.shuffle(&mut told);
+                told.truncate(1);
+            }
+        }
+        told
+    }
+
     fn is_told_the_twin(&mut self, stage: &mut Stage<'_>, view: View, to: u16) -> bool {
         if self.sides.len() > 64 {
             self.sides.pop_first();
         }
-        self.sides.entry(view).or_insert_with(|| stage.some()).contains(&to)
+        if let Some(told) = self.sides.get(&view) {
+            return told.contains(&to);
+        }
+        let told = self.choose(stage);
+        self.sides.entry(view).or_insert(told).contains(&to)
     }
 
     fn twin(&mut self, stage: &mut Stage<'_>, original: &Proposal) -> Proposal {

@@ -39,10 +39,10 @@ fn lie(stage: &mut Stage<'_>, status: &mut Status) {
         }
         6 => {
             for slot in &mut status.slots {
-                (0..stage.cast.size()).for_each(|index| slot.voters.insert(ValidatorIndex(index)));
+                (0..stage.size()).for_each(|index| slot.voters.insert(ValidatorIndex(index)));
             }
         }
-        7 => (0..stage.cast.size()).for_each(|index| status.view_changes.insert(ValidatorIndex(index))),
+        7 => (0..stage.size()).for_each(|index| status.view_changes.insert(ValidatorIndex(index))),
         _ => status.stable = Sequence(u64::MAX),
     }
 }

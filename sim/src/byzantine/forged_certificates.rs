@@ -28,7 +28,7 @@ impl Behaviour for ForgedCertificates {
         let phase = if stage.dice.chance(300) { Phase::Prepare } else { Phase::Commit };
         let claim = Claim { view: stage.pool.view(), sequence: invented.sequence, digest: invented.digest() };
         let certificate =
-            Certificate { phase, epoch: stage.cast.context.epoch, claim, signatures: signatures(stage, claim, phase) };
+            Certificate { phase, epoch: stage.context.epoch, claim, signatures: signatures(stage, claim, phase) };
         stage.to_some(&Message::Certificate(certificate.clone()), out);
         let segment = Segment { proposals: vec![invented], certificate };
         stage.to_some(&Message::Segment(Box::new(segment)), out);
@@ -37,8 +37,8 @@ impl Behaviour for ForgedCertificates {
 
 /// As many signatures as a quorum has, by hook or by crook.
 fn signatures(stage: &mut Stage<'_>, claim: Claim, phase: Phase) -> Vec<(ValidatorIndex, Signature)> {
-    let quorum = stage.cast.context.quorum().quorum();
-    let epoch = stage.cast.context.epoch;
+    let quorum = stage.context.quorum().quorum();
+    let epoch = stage.context.epoch;
     let trick = stage.dice.below(3);
     let sign = |validator: ValidatorIndex| {
         let Claim { view, sequence, digest } = claim;

@@ -24,7 +24,7 @@ impl Behaviour for FarFuture {
         if !stage.dice.chance(300) {
             return;
         }
-        let epoch = stage.cast.context.epoch;
+        let epoch = stage.context.epoch;
         let validator = stage.index();
         let view = stage.pool.view().0;
         let top = stage.pool.newest_proposal().map_or(Sequence::ZERO, |proposal| proposal.sequence);

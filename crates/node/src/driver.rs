@@ -12,11 +12,8 @@ mod status;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use quorate_replica::{Event, ExecutionJob, Notice, Now, Outbox, Outgoing, Recipient, Replica};
+use quorate_replica::{Event, ExecutionJob, Notice, Now, Outbox, Replica};
 use quorate_storage::Store;
-use quorate_transport::convert::encode_frame;
-use quorate_transport::links::{Lane, PeerLinks};
-use quorate_types::message::Message;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +25,7 @@ use crate::clock::Clock;
 use crate::error::NodeError;
 use crate::hub::Hub;
 use crate::persist::Persist;
+use crate::tap::Post;
 
 /// Everything that the loop owns or speaks to.
 #[derive(Debug)]
@@ -36,7 +34,7 @@ pub(crate) struct Driver<S> {
     pub(crate) clock: Clock,
     pub(crate) inbox: Inbox,
     pub(crate) persist: Persist<S>,
-    pub(crate) links: Arc<PeerLinks>,
+    pub(crate) post: Post,
     pub(crate) work: WorkQueue,
     pub(crate) hub: Arc<Hub>,
     pub(crate) observer: Observer,
@@ -83,6 +81,9 @@ impl<S: Store> Driver<S> {
     /// If a save fails: nothing left that depended on it.
     pub(crate) async fn run(mut self) -> Result<(), NodeError> {
         self.observer.on_start(&self.replica);
+        if let Some(mut tap) = self.post.tap.lock() {
+            tap.on_start(self.clock.now(), &self.replica);
+        }
         loop {
             let deadline = self.clock.instant(self.replica.deadline_ms().min(self.judge.deadline_ms()));
             let events = tokio::select! {
@@ -103,6 +104,9 @@ impl<S: Store> Driver<S> {
                 self.observer.on_message(now, *from, message);
                 self.judge.on_message(now, *from, message);
             }
+            if self.post.tap.lock().is_some_and(|mut tap| !tap.admit(now, &event)) {
+                continue;
+            }
             self.replica.step(now, event, &mut out);
         }
         self.replica.step(now, Event::Turn, &mut out);
@@ -112,25 +116,16 @@ impl<S: Store> Driver<S> {
     /// The order of these lines is the rule that matters most: save, then send (protocol §7.1).
     fn carry_out(&mut self, now: Now, mut out: Outbox) -> Result<(), NodeError> {
         self.observer.on_turn(now, &out);
-        self.send(std::mem::take(&mut out.now));
+        if let Some(mut tap) = self.post.tap.lock() {
+            tap.on_turn(now, &self.replica, &out);
+        }
+        self.post.send(std::mem::take(&mut out.now));
         self.persist.save(&mut out, !self.replica.standing().is_quarantined())?;
-        self.send(out.after);
+        self.post.send(out.after);
         self.execute(out.execute);
         self.tell(now, out.notices);
         self.report(now);
         Ok(())
-    }
-
-    fn send(&self, messages: Vec<Outgoing>) {
-        for Outgoing { to, message } in messages {
-            let lane = lane_of(&message);
-            let frame = encode_frame(&message);
-            match to {
-                Recipient::All => self.links.broadcast(lane, &frame),
-                // A full queue leaves it out and counts it; the protocol sends again what matters.
-                Recipient::One(peer) => drop(self.links.send(peer, lane, frame)),
-            }
-        }
     }
 
     fn execute(&mut self, jobs: Vec<ExecutionJob>) {
@@ -143,6 +138,9 @@ impl<S: Store> Driver<S> {
     fn tell(&mut self, now: Now, notices: Vec<Notice>) {
         for notice in notices {
             self.observer.on_notice(now, &notice);
+            if let Some(mut tap) = self.post.tap.lock() {
+                tap.on_notice(now, &notice);
+            }
             match notice {
                 Notice::Intake(operation, intake) => self.hub.on_intake(&operation, intake),
                 Notice::Certified(certificate) => self.hub.on_certified(certificate),
@@ -159,8 +157,4 @@ impl<S: Store> Driver<S> {
             self.observer.on_mode(&status);
         }
     }
-}
-
-pub(crate) fn lane_of(message: &Message) -> Lane {
-    if message.is_bulk() { Lane::Bulk } else { Lane::Control }
 }

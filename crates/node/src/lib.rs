@@ -5,6 +5,7 @@
 //! * [`config`], [`keys`], [`guard_file`]: what the operator's files say, and the second record of what was
 //!   signed.
 //! * [`quorum_watch`], [`metrics`], [`telemetry`]: what the operator and the clients are told.
+//! * [`Environment`]: sockets, clocks, threads and [`tap`], all swapped by simulations.
 //!
 //! Generic over the store and the connector; no rule about votes is here.
 
@@ -26,7 +27,9 @@ mod persist;
 pub mod quorum_watch;
 mod services;
 mod supervise;
+pub mod tap;
 pub mod telemetry;
+mod threads;
 
 /// The authority that signs the certificates for clients, for whoever makes a cluster.
 pub use quorate_transport::tls;
@@ -34,6 +37,5 @@ pub mod verifier;
 
 pub use self::driver::Mode;
 pub use self::error::NodeError;
-pub use self::node::{
-    ClientTls, Environment, Listeners, Node, OpenStore, Plan, Residence, Secrets, Threads, run, signals,
-};
+pub use self::node::{ClientTls, Environment, Listeners, Node, OpenStore, Plan, Residence, Secrets, run, signals};
+pub use self::threads::Threads;

@@ -23,6 +23,8 @@ use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::error::NodeError;
 use crate::supervise::Supervisor;
+use crate::tap::SharedTap;
+use crate::threads::Threads;
 
 /// An open store, and how to ask it what it holds in memory.
 pub struct OpenStore<S> {
@@ -51,16 +53,6 @@ impl<S: Store> OpenStore<S> {
     }
 }
 
-/// Where a node's work is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Threads {
-    /// Driver and execution have threads of their own, signatures a pool.
-    Own,
-    /// Everything on the caller's runtime, for simulations: the order of events follows from the runtime's.
-    /// There is no admin socket and no page of metrics.
-    Inline,
-}
-
 /// What a node is given of the world.
 #[derive(Clone, Debug)]
 pub struct Environment<C> {
@@ -70,6 +62,16 @@ pub struct Environment<C> {
     pub clock: Clock,
     /// Where work is done.
     pub threads: Threads,
+    /// Who listens to the driver.
+    pub tap: SharedTap,
+}
+
+impl Environment<TcpConnector> {
+    /// The operating system's, with nobody listening.
+    #[must_use]
+    pub fn system() -> Self {
+        Self { connector: TcpConnector, clock: Clock::system(), threads: Threads::Own, tap: SharedTap::none() }
+    }
 }
 
 /// The two listeners that other machines reach.
@@ -109,7 +111,7 @@ pub async fn run<S: Store>(
     store: OpenStore<S>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), NodeError> {
-    let environment = Environment { connector: TcpConnector, clock: Clock::system(), threads: Threads::Own };
+    let environment = Environment::system();
     let started = async {
         let listeners = Listeners::open(&environment.connector, &config).await?;
         Node::start(environment, listeners, Plan { config, genesis, secrets, store }).await

@@ -17,6 +17,15 @@ use crate::metrics::Metrics;
 /// this.
 const PENDING_BYTES: usize = 4 << 20;
 
+/// How the guard file is written.
+#[derive(Debug)]
+pub(crate) enum Guard {
+    /// Beside the store, by a thread of its own.
+    Beside(GuardHandle),
+    /// Before the store, by the driver itself.
+    Before(GuardFile),
+}
+
 /// The driver's end of the guard file's thread.
 #[derive(Debug)]
 pub(crate) struct GuardHandle {
@@ -36,7 +45,7 @@ pub(crate) struct GuardThread {
 #[derive(Debug)]
 pub(crate) struct Persist<S> {
     store: Arc<S>,
-    guard: Option<GuardHandle>,
+    guard: Option<Guard>,
     metrics: Arc<Metrics>,
     /// Records of turns out of which nothing left.
     pending: WriteBatch,
@@ -63,7 +72,7 @@ impl GuardThread {
 }
 
 impl<S: Store> Persist<S> {
-    pub(crate) fn new(store: Arc<S>, guard: Option<GuardHandle>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(store: Arc<S>, guard: Option<Guard>, metrics: Arc<Metrics>) -> Self {
         Self { store, guard, metrics, pending: WriteBatch::new() }
     }
 
@@ -111,8 +120,13 @@ impl<S: Store> Persist<S> {
     /// Hands a batch to the guard file's thread; whether there is one to wait for.
     fn begin_guard(&mut self, batch: Option<u64>, records: Vec<Record>, may_sign: bool) -> Result<bool, NodeError> {
         let (Some(number), false) = (batch, records.is_empty()) else { return Ok(false) };
-        match &self.guard {
-            Some(guard) => {
+        match &mut self.guard {
+            Some(Guard::Before(file)) => {
+                file.write(number, &records)?;
+                self.metrics.guard_syncs.add(1);
+                Ok(false)
+            }
+            Some(Guard::Beside(guard)) => {
                 let gone = guard.batches.send((number, records)).is_err();
                 if gone { Err(NodeError::Ended { task: "guard-file" }) } else { Ok(true) }
             }
@@ -122,7 +136,10 @@ impl<S: Store> Persist<S> {
     }
 
     fn end_guard(&self) -> Result<(), NodeError> {
-        let result = self.guard.as_ref().and_then(|guard| guard.results.recv().ok());
+        let result = match &self.guard {
+            Some(Guard::Beside(guard)) => guard.results.recv().ok(),
+            _ => None,
+        };
         result.ok_or(NodeError::Ended { task: "guard-file" })??;
         self.metrics.guard_syncs.add(1);
         Ok(())
@@ -155,7 +172,7 @@ mod tests {
         out
     }
 
-    fn persist(store: &MemoryStore, guard: Option<GuardHandle>) -> Persist<MemoryStore> {
+    fn persist(store: &MemoryStore, guard: Option<Guard>) -> Persist<MemoryStore> {
         Persist::new(Arc::new(store.clone()), guard, Arc::default())
     }
 
@@ -209,12 +226,26 @@ mod tests {
         let (handle, thread) = guard_thread(GuardFile::create(&path, [1; 32]).unwrap());
         let thread = std::thread::spawn(move || thread.run());
         let store = MemoryStore::new();
-        let mut persist = persist(&store, Some(handle));
+        let mut persist = persist(&store, Some(Guard::Beside(handle)));
         persist.save(&mut outbox(true, true), true).unwrap();
         let Found::Whole(_, Some(batch)) = GuardFile::open(&path, [1; 32]).unwrap() else { panic!() };
         assert_eq!((batch.number, batch.records.len()), (1, 1));
         drop(persist);
         thread.join().unwrap().unwrap();
+    }
+
+    /// protocol §7.2, docs/decisions/0009
+    #[test]
+    fn a_guard_file_without_a_thread_holds_the_batch_when_the_save_returns_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("guard");
+        let file = GuardFile::create(&path, [1; 32]).unwrap();
+        let store = MemoryStore::new();
+        let mut persist = persist(&store, Some(Guard::Before(file)));
+        persist.save(&mut outbox(true, true), true).unwrap();
+        let Found::Whole(_, Some(batch)) = GuardFile::open(&path, [1; 32]).unwrap() else { panic!() };
+        assert_eq!((batch.number, batch.records.len()), (1, 1));
+        assert_eq!(store.counters().syncs, 1);
     }
 
     #[test]

@@ -46,6 +46,7 @@ use crate::executor::SnapshotRequest;
 use crate::intake::OperationIntake;
 use crate::ledger::Ledger;
 use crate::metrics::{Counter, Metrics};
+use crate::threads::Threads;
 
 /// What all services share.
 pub(crate) struct Api<S: Store> {
@@ -66,6 +67,7 @@ pub(crate) struct Api<S: Store> {
     pub(crate) dumps: Arc<Semaphore>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) faults: Faults,
+    pub(crate) threads: Threads,
     pub(crate) stopping: CancellationToken,
 }
 

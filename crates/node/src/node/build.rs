@@ -20,7 +20,7 @@ use tracing::info;
 
 use super::gauges::{AskResidence, Gauges};
 use super::setup::{Identity, recover_replica};
-use super::{Environment, Listeners, OpenStore, Plan, Threads};
+use super::{Environment, Listeners, OpenStore, Plan};
 use crate::config::NodeConfig;
 use crate::driver::{Driver, Inputs, Judge, NodeStatus, Observer, WorkQueue, inbox};
 use crate::error::NodeError;
@@ -31,9 +31,11 @@ use crate::intake::{OperationIntake, operation_intake};
 use crate::ledger::Ledger;
 use crate::metrics::{self, Counter, Metrics};
 use crate::peers::{BULK_FRAMES, CONTROL_FRAMES, Intake, Responders, log_peers};
-use crate::persist::{Persist, guard_thread};
+use crate::persist::{Guard, Persist, guard_thread};
 use crate::services::{Admin, Api, Door, faults, listen_admin, serve_admin, serve_clients};
 use crate::supervise::Supervisor;
+use crate::tap::Post;
+use crate::threads::Threads;
 use crate::verifier::Verifier;
 
 /// Jobs that wait in the execution thread's queue; more wait at the driver.
@@ -171,14 +173,8 @@ impl<S: Store, C: Connector> Base<S, C> {
         let (inputs, inbox) = inbox();
         let (to_executor, work) = mpsc::channel(JOBS);
         let (snapshots, snapshot_requests) = mpsc::channel(SNAPSHOT_REQUESTS);
-        let guard = match guard_file {
-            None => None,
-            Some(file) => {
-                let (handle, thread) = guard_thread(file);
-                self.supervisor.thread("guard-file", move || thread.run())?;
-                Some(handle)
-            }
-        };
+        let guard = guard_file.map(|file| self.start_guard(file)).transpose()?;
+        let post = Post { links: Arc::clone(links), tap: self.environment.tap.clone() };
         let context = &self.identity.context;
         let clock = self.environment.clock.clone();
         let (judge, status) = Judge::new(self.identity.me, context, clock.now(), replica.report());
@@ -199,14 +195,14 @@ impl<S: Store, C: Connector> Base<S, C> {
             clock,
             inbox,
             persist: Persist::new(Arc::clone(&self.store), guard, Arc::clone(&self.metrics)),
-            links: Arc::clone(links),
+            post: post.clone(),
             work: WorkQueue::new(to_executor),
             hub: Arc::clone(self.ledger.hub()),
             observer,
             judge,
             stopping: self.stopping.clone(),
         };
-        self.start_intake(frames, &inputs, links);
+        self.start_intake(frames, &inputs, &post);
         let (intake, batcher) = operation_intake(self.verifier.clone());
         self.supervisor.task("operations", batcher.run(self.stopping.clone()));
         self.start_on_thread("execution", executor.run())?;
@@ -229,11 +225,22 @@ impl<S: Store, C: Connector> Base<S, C> {
         self.supervisor.thread(name, move || runtime.block_on(part))
     }
 
-    fn start_intake(&mut self, (control, bulk): Frames, inputs: &Inputs, links: &Arc<PeerLinks>) {
+    /// Who writes the guard file.
+    fn start_guard(&mut self, file: GuardFile) -> Result<Guard, NodeError> {
+        if self.environment.threads == Threads::Inline {
+            return Ok(Guard::Before(file));
+        }
+        let (handle, thread) = guard_thread(file);
+        self.supervisor.thread("guard-file", move || thread.run())?;
+        Ok(Guard::Beside(handle))
+    }
+
+    fn start_intake(&mut self, (control, bulk): Frames, inputs: &Inputs, post: &Post) {
         let context = &self.identity.context;
         let (responders, workers) = Responders::new(context.set.size());
         for worker in workers {
-            let answers = worker.run(Arc::clone(&self.store), context.epoch, Arc::clone(links), self.stopping.clone());
+            let way = (post.clone(), self.environment.threads);
+            let answers = worker.run(Arc::clone(&self.store), context.epoch, way, self.stopping.clone());
             self.supervisor.task("answers", answers);
         }
         let names: Arc<[String]> = context.set.iter().map(|(_, info)| info.name.clone()).collect();
@@ -286,6 +293,7 @@ impl<S: Store, C: Connector> Base<S, C> {
             dumps: Arc::new(Semaphore::new(DUMPS)),
             metrics: Arc::clone(&self.metrics),
             faults,
+            threads: self.environment.threads,
             stopping: self.stopping.clone(),
             config: clients.clone(),
         });

@@ -4,17 +4,16 @@
 use std::sync::Arc;
 
 use quorate_replica::records::RecordError;
-use quorate_replica::serve;
+use quorate_replica::{Outgoing, Recipient, serve};
 use quorate_storage::Store;
-use quorate_transport::convert::encode_frame;
-use quorate_transport::links::PeerLinks;
 use quorate_types::ids::{Epoch, ValidatorIndex};
 use quorate_types::message::Request;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::driver::lane_of;
 use crate::error::NodeError;
+use crate::tap::Post;
+use crate::threads::Threads;
 
 /// Questions of one peer that wait; further ones are left out, and asked again.
 const QUESTIONS: usize = 64;
@@ -61,7 +60,7 @@ impl Responder {
         mut self,
         store: Arc<S>,
         epoch: Epoch,
-        links: Arc<PeerLinks>,
+        (post, threads): (Post, Threads),
         stopping: CancellationToken,
     ) -> Result<(), NodeError> {
         loop {
@@ -70,19 +69,15 @@ impl Responder {
                 request = self.questions.recv() => request,
             };
             let Some(request) = request else { return Ok(()) };
-            let store = Arc::clone(&store);
-            let read = tokio::task::spawn_blocking(move || {
+            let (store, tap, to) = (Arc::clone(&store), post.tap.clone(), Recipient::One(self.peer));
+            let read = threads.blocking(move || {
                 let messages = serve::answer(&*store, epoch, &request, ANSWER_BYTES)?;
-                let frames = messages.iter().map(|message| (lane_of(message), encode_frame(message)));
-                Ok::<_, RecordError>(frames.collect::<Vec<_>>())
+                let messages = messages.into_iter().map(|message| Outgoing { to, message });
+                Ok::<_, RecordError>(Post::pack(&tap, messages.collect()))
             });
             match read.await {
-                Ok(frames) => {
-                    for (lane, frame) in frames? {
-                        // A full queue leaves it out; the peer asks again.
-                        links.send(self.peer, lane, frame);
-                    }
-                }
+                // A full queue leaves it out; the peer asks again.
+                Ok(frames) => post.dispatch(frames?),
                 Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                 Err(_) => return Ok(()),
             }

@@ -133,7 +133,7 @@ impl<S: Store> Api<S> {
                 Ok(Err(executed)) => return Err(passed(at, executed)),
                 Err(_) => return Err(ApiFault::new(Reason::RateLimited, "too many ask for dump digests; ask again")),
             };
-            let hashed = tokio::task::spawn_blocking(move || dump(&snapshot)).await.map_err(|_| stopping())?;
+            let hashed = self.threads.blocking(move || dump(&snapshot)).await.map_err(|_| stopping())?;
             let hashed = hashed.map_err(|error| self.store_fault(error))?;
             Ok(pb::DumpDigest { sequence: sequence.0, digest: wire(&hashed.digest), keys: hashed.keys })
         };

@@ -57,7 +57,7 @@ impl<S: Store> Entities for EntitiesService<S> {
                 let request = request.into_inner();
                 let age_ms = api.admit_list(&request, reader, deadline).await?;
                 let (reading, deadline) = (Arc::clone(&api), deadline);
-                let read = tokio::task::spawn_blocking(move || reading.list(&request, age_ms, deadline));
+                let read = api.threads.blocking(move || reading.list(&request, age_ms, deadline));
                 read.await.map_err(|_| super::stopping())?
             })
             .await

@@ -150,7 +150,7 @@ impl<S: Store> Watch<S> {
             return Ok(sequenced);
         }
         let (ledger, next) = (Arc::clone(&self.api.ledger), self.next);
-        let read = tokio::task::spawn_blocking(move || ledger.sequenced(next)).await.map_err(|_| End::Gone)?;
+        let read = self.api.threads.blocking(move || ledger.sequenced(next)).await.map_err(|_| End::Gone)?;
         let found = read.map_err(|error| self.api.record_fault(error))?;
         found.ok_or_else(|| End::Fault(ApiFault::new(Reason::Internal, "an executed sequence can't be found")))
     }

@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use quorate_crypto::SecretKey;
-use quorate_node::clock::Clock;
 use quorate_node::config::NodeConfig;
 use quorate_node::guard_file::GuardFile;
-use quorate_node::{ClientTls, Environment, Listeners, Node, NodeError, OpenStore, Plan, Secrets, Threads};
+use quorate_node::{ClientTls, Environment, Listeners, Node, NodeError, OpenStore, Plan, Secrets};
 use quorate_proof::{EpochInfo, ReceiptProof, VerifiedReceipt};
 use quorate_replica::create_store;
 use quorate_storage::{Durability, MemoryStore, Store};
@@ -159,7 +158,7 @@ impl Cluster {
 
     pub(crate) async fn start_one(&mut self, index: usize) -> Result<(), NodeError> {
         let config = self.config(index);
-        let environment = Environment { connector: TcpConnector, clock: Clock::system(), threads: Threads::Own };
+        let environment = Environment::system();
         let listeners = Listeners::open(&TcpConnector, &config).await?;
         let client_tls = (!config.clients.plaintext).then(|| {
             let issued = self.authority.issue(&["127.0.0.1".to_owned()]).unwrap();

@@ -2,6 +2,7 @@
 
 use quorate_crypto::Digest;
 use quorate_types::ids::{BlockTime, Sequence, View};
+use quorate_types::limits::MAX_SEGMENT_PROPOSALS;
 use quorate_types::message::{Request, Segment};
 use quorate_types::proposal::{Payload, PrePrepare, Proposal};
 use quorate_types::rules::Anchor;
@@ -11,6 +12,9 @@ use crate::chain::Gap;
 use crate::config::{Link, Now};
 use crate::core::{Core, PayloadState};
 use crate::effect::{CoreNotice, Effect};
+
+/// Delivered proposals wait for execution with all their bundles: so many windows of them at most.
+const DELIVERED_AHEAD_WINDOWS: u64 = 2;
 
 /// Why a pre-prepare isn't voted for, now or ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -378,9 +382,12 @@ impl Core {
         }
     }
 
-    /// Delivers, in order, what is committed and held.
+    /// Delivers, in order, what is committed and held, as far as execution keeps up (protocol §6.3). Of what lies
+    /// far ahead the steps between are fetched in stretches first (protocol §8.3).
     pub(crate) fn deliver(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let goals: Vec<Claim> = self.certificates.goals.values().rev().map(|goal| goal.claim).collect();
+        let near = self.tip().sequence.plus(self.reach().max(MAX_SEGMENT_PROPOSALS as u64));
+        let goals = self.certificates.goals.range(..=near);
+        let goals: Vec<Claim> = goals.rev().map(|(_, goal)| goal.claim).collect();
         for goal in goals {
             if goal.sequence <= self.tip().sequence {
                 break;
@@ -411,7 +418,20 @@ impl Core {
         path.unwrap_or_default().iter().take(limit).filter_map(held).collect()
     }
 
+    /// How far delivery may run ahead of execution.
+    fn reach(&self) -> u64 {
+        DELIVERED_AHEAD_WINDOWS * u64::from(self.config.parameters.window)
+    }
+
+    /// Whether delivery waits for execution (protocol §6.3).
+    pub(crate) fn is_ahead_of_execution(&self) -> bool {
+        self.tip().sequence.above(self.executed) >= self.reach()
+    }
+
     fn deliver_next(&mut self, now: Now, digest: Digest, view: View, out: &mut Vec<Effect>) -> bool {
+        if self.is_ahead_of_execution() {
+            return false;
+        }
         if self.payloads.get(&digest) == Some(&PayloadState::Invalid) {
             if let Some(link) = self.chain.link(&digest) {
                 self.halted = true;
@@ -424,6 +444,10 @@ impl Core {
         }
         let Some(proposal) = self.chain.proposal(&digest).cloned() else { return false };
         let Some(link) = self.chain.deliver(digest) else { return false };
+        // Also what came in a stretch, without a vote of this validator's own.
+        for tip in &proposal.payload.tips {
+            self.fairness.on_named(tip.lane, tip.number);
+        }
         out.push(Effect::Deliver(link, proposal));
         self.on_delivered(now, view);
         true

@@ -79,7 +79,7 @@ impl Core {
         let before = self.peers.on_status(from, &status, now.monotonic_ms);
         self.take_complaint(from, &status);
         // Behind what this peer already had one report ago: not in flight, missing.
-        let lacks = before.committed > self.tip().sequence;
+        let lacks = before.committed > self.tip().sequence && !self.is_ahead_of_execution();
         let interval_ms = u64::from(self.config.parameters.status_interval_ms);
         if lacks && self.segments_asked.take(from, now.monotonic_ms, interval_ms) {
             out.push(Effect::Ask(from, Request::Segment(self.tip().sequence.next())));

@@ -34,6 +34,12 @@ impl Core {
         !self.in_window(next) || open_elsewhere + 1 < self.config.quorum.quorum()
     }
 
+    /// Whether the causes of complaints are judged: not by one that doesn't sign, nor by a validator alone, which has
+    /// nobody to complain about.
+    fn complains(&self) -> bool {
+        self.signs() && self.config.quorum.validators() > 1
+    }
+
     /// Judges all timers.
     pub(crate) fn on_tick(&mut self, now: Now, out: &mut Vec<Effect>) {
         self.complaints.settle(now.monotonic_ms);
@@ -43,8 +49,7 @@ impl Core {
         let stale_ms = u64::from(self.config.parameters.timeout_cap_ms);
         self.asked_ms.retain(|_, asked| now.monotonic_ms.saturating_sub(*asked) < stale_ms);
         self.judge_held_payloads(out);
-        // A validator alone has nobody to complain about.
-        if !self.signs() || self.config.quorum.validators() == 1 {
+        if !self.complains() {
             return;
         }
         self.run_progress_timer(now);
@@ -177,7 +182,7 @@ impl Core {
         let causes = [Cause::Progress, Cause::Fairness, Cause::Heartbeat, Cause::SlowClock, Cause::NewViewMissing];
         let timers = causes
             .into_iter()
-            .filter(|cause| !self.complaints.holds(*cause))
+            .filter(|cause| self.complains() && !self.complaints.holds(*cause))
             .filter_map(|cause| self.deadline_of(cause));
         timers.chain(self.judge_again_ms).min()
     }

@@ -136,6 +136,14 @@ impl Lanes {
         self.pool.figures()
     }
 
+    /// Whether the next operation of the pool finds no room in the own lane (`L`): it waits until something of the lane
+    /// is delivered.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let room = self.config.limits.lane_bytes.saturating_sub(self.undelivered_bytes());
+        self.pool.next_bytes().is_some_and(|bytes| bytes > room)
+    }
+
     /// Bytes of the own lane beyond its delivered tip; at `lane_bytes` no further bundle is made.
     #[must_use]
     pub fn undelivered_bytes(&self) -> u64 {

@@ -76,6 +76,11 @@ impl Pool {
         taken
     }
 
+    /// The size of the operation at the front.
+    pub(crate) fn next_bytes(&self) -> Option<u64> {
+        self.waiting.front().map(|next| next.size_bytes() as u64)
+    }
+
     pub(crate) fn figures(&self) -> PoolFigures {
         PoolFigures { operations: self.waiting.len(), bytes: self.bytes }
     }

@@ -85,7 +85,9 @@ impl<S: Store> Driver<S> {
             tap.on_start(self.clock.now(), &self.replica);
         }
         loop {
-            let deadline = self.clock.instant(self.replica.deadline_ms().min(self.judge.deadline_ms()));
+            // A turn does all that is due: a deadline that has passed since is for the next one, not for at once.
+            let due_ms = self.replica.deadline_ms().min(self.judge.deadline_ms());
+            let deadline = self.clock.instant(due_ms.max(self.clock.now().monotonic_ms.saturating_add(1)));
             let events = tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => break,

@@ -68,7 +68,7 @@ impl OperationBatcher {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use quorate_crypto::{Digest, Scheme, SecretKey, Signature};
     use quorate_types::ids::{BlockTime, ClusterId, Epoch, Sequence};
     use quorate_types::operation::{Change, EntityId, OperationBuilder, SignedOperation};
@@ -80,7 +80,7 @@ mod tests {
 
     const CLUSTER: ClusterId = ClusterId(Digest::new([1; 32]));
 
-    fn context() -> Arc<Context> {
+    pub(crate) fn context() -> Arc<Context> {
         let key = SecretKey::from_seed([1; 32]).public();
         let info = ValidatorInfo {
             name: "v0".to_owned(),

@@ -56,7 +56,7 @@ impl Intake {
             };
             let Some(frames) = frames else { return Ok(()) };
             let mut batch = Vec::with_capacity(frames.len());
-            for (from, verdict) in self.verifier.frames(frames).await {
+            for (from, verdict) in self.verifier.frames(self.lane, frames).await {
                 match verdict {
                     Ok(message) => {
                         if let Message::Request(request) = &*message {
@@ -141,12 +141,13 @@ pub(crate) async fn log_peers(links: Arc<PeerLinks>, stopping: CancellationToken
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use quorate_transport::links::Place;
 
     use super::*;
 
     fn incoming(length: usize) -> Incoming {
         let frame = Bytes::from(vec![0; length]);
-        Incoming { from: ValidatorIndex(1), lane: Lane::Bulk, frame, at: Instant::now() }
+        Incoming { from: ValidatorIndex(1), lane: Lane::Bulk, frame, at: Instant::now(), place: Place::default() }
     }
 
     #[tokio::test]

@@ -98,7 +98,7 @@ impl Post {
     }
 }
 
-fn lane_of(message: &Message) -> Lane {
+pub(crate) fn lane_of(message: &Message) -> Lane {
     if message.is_bulk() { Lane::Bulk } else { Lane::Control }
 }
 

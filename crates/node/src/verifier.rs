@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use quorate_transport::convert::decode_frame;
+use quorate_transport::links::Lane;
 use quorate_types::codec::DecodeError;
 use quorate_types::ids::ValidatorIndex;
 use quorate_types::message::Message;
@@ -13,12 +14,22 @@ use quorate_types::operation::{Operation, OperationFault};
 use quorate_types::verified::{Context, PeerFault, Verified};
 use tokio::sync::Semaphore;
 
+use crate::tap::lane_of;
+
 /// Why a frame of a peer is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameFault {
     /// Its bytes aren't a message.
     #[error(transparent)]
     Bytes(#[from] DecodeError),
+    /// It belongs on the other stream: there it would wait behind its like, here votes wait behind it.
+    #[error("a {kind} came on the {} stream", lane.name())]
+    Lane {
+        /// What it is.
+        kind: &'static str,
+        /// Where it came.
+        lane: Lane,
+    },
     /// The message breaks a rule, or a signature doesn't verify.
     #[error(transparent)]
     Message(#[from] PeerFault),
@@ -57,10 +68,11 @@ impl Verifier {
         &self.context
     }
 
-    /// Reads and checks frames; verdicts come in their order.
-    pub(crate) async fn frames(&self, frames: Vec<Frame>) -> Vec<Verdict> {
-        let check = |context: &Context, frames: Vec<Frame>| -> Vec<Verdict> {
-            frames.into_iter().map(|(from, frame)| (from, read(context, &frame))).collect()
+    /// Reads and checks frames of one kind of stream; verdicts come in their order.
+    pub(crate) async fn frames(&self, lane: Lane, frames: Vec<Frame>) -> Vec<Verdict> {
+        let check = match lane {
+            Lane::Control => |context: &Context, frames: Vec<Frame>| read_all(context, Lane::Control, frames),
+            Lane::Bulk => |context: &Context, frames: Vec<Frame>| read_all(context, Lane::Bulk, frames),
         };
         self.spread(frames, 1, check).await
     }
@@ -105,6 +117,39 @@ impl Verifier {
     }
 }
 
-fn read(context: &Context, frame: &[u8]) -> Result<Verified<Message>, FrameFault> {
-    Ok(context.verify(decode_frame(frame)?)?)
+fn read_all(context: &Context, lane: Lane, frames: Vec<Frame>) -> Vec<Verdict> {
+    frames.into_iter().map(|(from, frame)| (from, read(context, lane, &frame))).collect()
+}
+
+fn read(context: &Context, lane: Lane, frame: &[u8]) -> Result<Verified<Message>, FrameFault> {
+    let message = decode_frame(frame)?;
+    // Before any signature is looked at.
+    if lane_of(&message) != lane {
+        return Err(FrameFault::Lane { kind: message.kind(), lane });
+    }
+    Ok(context.verify(message)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_transport::convert::encode_frame;
+    use quorate_types::ids::Sequence;
+    use quorate_types::message::Request;
+
+    use super::*;
+
+    /// protocol §9.5: bulk data on the stream of the votes is refused before its signatures cost anything, and so is
+    /// the opposite.
+    #[test]
+    fn what_comes_on_the_other_stream_is_refused() {
+        let message = Message::Request(Request::Segment(Sequence(1)));
+        let (right, wrong) = match lane_of(&message) {
+            Lane::Control => (Lane::Control, Lane::Bulk),
+            Lane::Bulk => (Lane::Bulk, Lane::Control),
+        };
+        let frame = encode_frame(&message);
+        let context = crate::intake::tests::context();
+        assert!(read(&context, right, &frame).is_ok());
+        assert!(matches!(read(&context, wrong, &frame), Err(FrameFault::Lane { .. })));
+    }
 }

@@ -1,7 +1,8 @@
 //! Whom to ask for missing bundles, and when again (protocol §3.6, §9.4).
 //!
 //! One question per missing tip is in flight; when it isn't answered within a status interval, the next
-//! validator is asked: first the primary, which named it, then the lane's owner, then the others in turn.
+//! validator is asked: first the primary, which named it, then the lane's owner, then the others in turn. What only
+//! a peer's status tells of is asked of that peer alone, one tip per lane: it can't crowd out the rest.
 //! Bounded in tips; the oldest are forgotten first, which costs a retry.
 
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ struct Asked {
     want: Want,
     at_ms: u64,
     attempts: usize,
+    /// Whose status alone told of it.
+    told_by: Option<ValidatorIndex>,
 }
 
 /// The questions in flight.
@@ -36,16 +39,22 @@ pub(crate) struct Fetching {
     validators: usize,
     again_ms: u64,
     asked: BTreeMap<(ValidatorIndex, Digest), Asked>,
+    /// The tip that each peer's status told of last, by peer and lane.
+    told: BTreeMap<(ValidatorIndex, ValidatorIndex), Digest>,
 }
 
 impl Fetching {
     pub(crate) const fn new(me: ValidatorIndex, validators: usize, again_ms: u64) -> Self {
-        Self { me, validators, again_ms, asked: BTreeMap::new() }
+        Self { me, validators, again_ms, asked: BTreeMap::new(), told: BTreeMap::new() }
     }
 
     /// Asks for what a proposal names, unless the question is in flight.
     pub(crate) fn want(&mut self, now: Now, want: Want, primary: ValidatorIndex, out: &mut Outbox) {
-        let attempts = self.asked.get(&(want.lane, want.tip)).map_or(0, |asked| asked.attempts);
+        let asked = self.asked.get_mut(&(want.lane, want.tip));
+        let attempts = asked.map_or(0, |asked| {
+            asked.told_by = None;
+            asked.attempts
+        });
         if let Some(of) = self.whom(want.lane, primary, attempts) {
             self.want_from(now, want, of, out);
         }
@@ -58,25 +67,42 @@ impl Fetching {
         candidates.get(attempts % candidates.len().max(1)).copied()
     }
 
+    /// Asks a peer for what its status says that it holds; what it said of that lane before is forgotten.
+    pub(crate) fn want_of_status(&mut self, now: Now, want: Want, of: ValidatorIndex, out: &mut Outbox) {
+        let before = self.told.insert((of, want.lane), want.tip).filter(|before| *before != want.tip);
+        if let Some(key) = before.map(|before| (want.lane, before))
+            && self.asked.get(&key).is_some_and(|asked| asked.told_by == Some(of))
+        {
+            self.asked.remove(&key);
+        }
+        let is_new = !self.asked.contains_key(&(want.lane, want.tip));
+        self.want_from(now, want, of, out);
+        if let Some(asked) = self.asked.get_mut(&(want.lane, want.tip)).filter(|_| is_new) {
+            asked.told_by = Some(of);
+        }
+    }
+
     /// Asks one validator that is known to hold it.
-    pub(crate) fn want_from(&mut self, now: Now, want: Want, of: ValidatorIndex, out: &mut Outbox) {
+    fn want_from(&mut self, now: Now, want: Want, of: ValidatorIndex, out: &mut Outbox) {
         let key = (want.lane, want.tip);
         let before = self.asked.get(&key).copied();
         if before.is_some_and(|asked| now.monotonic_ms.saturating_sub(asked.at_ms) < self.again_ms) {
             return;
         }
         if self.asked.len() >= MAX_WANTS && before.is_none() {
-            self.asked.pop_first();
+            let oldest = self.asked.iter().min_by_key(|(_, asked)| asked.at_ms).map(|(key, _)| *key);
+            oldest.and_then(|oldest| self.asked.remove(&oldest));
         }
         let attempts = before.map_or(0, |asked| asked.attempts).wrapping_add(1);
-        self.asked.insert(key, Asked { want, at_ms: now.monotonic_ms, attempts });
+        let told_by = before.and_then(|asked| asked.told_by);
+        self.asked.insert(key, Asked { want, at_ms: now.monotonic_ms, attempts, told_by });
         let Want { lane, from, to, tip } = want;
         out.ask(of, Request::Bundles { lane, from, to, tip });
     }
 
     /// Notes that something is missing that may well be under way: asked for if it doesn't come by itself.
     pub(crate) fn want_later(&mut self, now: Now, want: Want) {
-        let fresh = Asked { want, at_ms: now.monotonic_ms, attempts: 0 };
+        let fresh = Asked { want, at_ms: now.monotonic_ms, attempts: 0, told_by: None };
         if self.asked.len() < MAX_WANTS {
             self.asked.entry((want.lane, want.tip)).or_insert(fresh);
         }
@@ -88,10 +114,12 @@ impl Fetching {
         let overdue = |asked: &&Asked| now.monotonic_ms.saturating_sub(asked.at_ms) >= again_ms;
         let due: Vec<Asked> = self.asked.values().filter(overdue).copied().collect();
         for asked in due {
-            if asked.attempts >= MAX_ATTEMPTS {
-                self.asked.remove(&(asked.want.lane, asked.want.tip));
-            } else {
-                self.want(now, asked.want, primary, out);
+            match asked.told_by {
+                _ if asked.attempts >= MAX_ATTEMPTS => {
+                    self.asked.remove(&(asked.want.lane, asked.want.tip));
+                }
+                Some(peer) => self.want_from(now, asked.want, peer, out),
+                None => self.want(now, asked.want, primary, out),
             }
         }
     }
@@ -99,5 +127,65 @@ impl Fetching {
     /// A bundle came: it isn't asked for any more.
     pub(crate) fn came(&mut self, bundle: &Bundle) {
         self.asked.remove(&(bundle.header.statement.lane, bundle.digest()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_crypto::sha256;
+    use quorate_types::ids::BundleNumber;
+
+    use super::*;
+
+    fn want(lane: u16, number: u64, salt: u64) -> Want {
+        let number = BundleNumber(number);
+        Want { lane: ValidatorIndex(lane), from: number, to: number, tip: sha256(&[&salt.to_be_bytes()]) }
+    }
+
+    fn at(monotonic_ms: u64) -> Now {
+        Now { monotonic_ms, wall_ms: 0 }
+    }
+
+    /// protocol §9.5: a status tells of what it likes; of each peer and lane one tip is asked for, of that peer.
+    #[test]
+    fn what_a_peers_status_makes_up_crowds_out_nothing() {
+        let mut fetching = Fetching::new(ValidatorIndex(0), 4, 100);
+        let mut out = Outbox::default();
+        let primary = ValidatorIndex(2);
+        fetching.want(at(0), want(1, 1, 0), primary, &mut out);
+        for salt in 1..5_000 {
+            fetching.want_of_status(at(salt), want(1, 1 << 40, salt), ValidatorIndex(3), &mut out);
+        }
+        assert_eq!(fetching.asked.len(), 2, "the named one, and the last one told of");
+        out.now.clear();
+        fetching.ask_due(at(10_000), primary, &mut out);
+        let asked: Vec<_> = out.now.iter().map(|outgoing| outgoing.to).collect();
+        let of_lanes_owner = crate::outbox::Recipient::One(ValidatorIndex(1));
+        let of_who_told = crate::outbox::Recipient::One(ValidatorIndex(3));
+        assert_eq!(asked.len(), 2);
+        assert!(asked.contains(&of_lanes_owner) && asked.contains(&of_who_told), "{asked:?}");
+    }
+
+    #[test]
+    fn what_a_proposal_names_after_a_status_told_of_it_stays_whatever_the_status_says_then() {
+        let mut fetching = Fetching::new(ValidatorIndex(0), 4, 100);
+        let mut out = Outbox::default();
+        fetching.want_of_status(at(0), want(1, 7, 7), ValidatorIndex(3), &mut out);
+        fetching.want(at(1), want(1, 7, 7), ValidatorIndex(2), &mut out);
+        fetching.want_of_status(at(2), want(1, 8, 8), ValidatorIndex(3), &mut out);
+        assert_eq!(fetching.asked.len(), 2);
+    }
+
+    /// protocol §9.5
+    #[test]
+    fn the_oldest_question_is_forgotten_first() {
+        let mut fetching = Fetching::new(ValidatorIndex(0), 4, 100);
+        let mut out = Outbox::default();
+        for salt in 0..=MAX_WANTS as u64 {
+            fetching.want(at(salt), want(1 + (salt % 3) as u16, salt, salt), ValidatorIndex(2), &mut out);
+        }
+        assert_eq!(fetching.asked.len(), MAX_WANTS);
+        let first = want(1, 0, 0);
+        assert!(!fetching.asked.contains_key(&(first.lane, first.tip)));
     }
 }

@@ -35,4 +35,4 @@ pub use crate::outbox::{Event, Notice, Outbox, Outgoing, Recipient};
 pub use crate::recovery::{GuardFile, RecoverError, Setup, create_store, guard_file_to_write, recover};
 pub use crate::replica::Replica;
 pub use crate::report::{PeerReport, Report};
-pub use crate::standing::{Quarantine, Standing};
+pub use crate::standing::{Ended, Quarantine, Standing};

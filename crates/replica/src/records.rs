@@ -51,6 +51,8 @@ use quorate_types::signed::Signed;
 use quorate_types::view_change::{Complaint, NewView, ViewChangeMessage};
 use quorate_types::vote::{Certificate, Phase, Vote};
 
+use crate::standing::Ended;
+
 pub use self::ranges::{
     bundles_above, commits_from, contradictions, executions_from, highest_bundle, highest_commit, highest_committed,
     highest_new_view, highest_view_change, own_execution_votes_above, receipts_at, results_above, votes_above,
@@ -87,6 +89,12 @@ pub fn incarnation() -> Slot<Digest> {
 #[must_use]
 pub fn batch_number() -> Slot<u64> {
     Slot::new(Family::Meta, b"batch".to_vec())
+}
+
+/// Why signing ended for good, if it has.
+#[must_use]
+pub fn ended() -> Slot<Ended> {
+    Slot::new(Family::Meta, b"ended".to_vec())
 }
 
 /// What was executed last; written in the same batch as its effects.

@@ -4,7 +4,7 @@ use quorate_accountability::Ledger;
 use quorate_consensus::{Config, Core, Link, Now, Recovered};
 use quorate_crypto::{Digest, SecretKey};
 use quorate_dag::{LaneLimits, Lanes, LanesConfig, Point};
-use quorate_storage::{Durability, Store, WriteBatch};
+use quorate_storage::{Durability, StateOf, Store, WriteBatch};
 use quorate_types::ids::{BlockTime, BundleNumber, ClusterId, Sequence, ValidatorIndex, View};
 use quorate_types::proposal::Proposal;
 use quorate_types::signed::Signed;
@@ -106,6 +106,9 @@ fn judge_store<S: Store>(
     if cfg!(mutant = "signs-after-lost-store") {
         return Ok(None);
     }
+    if let Some(ended) = records::ended().read(store)? {
+        return Ok(Some(Quarantine::Earlier(ended)));
+    }
     if known != Some(incarnation) {
         return Ok(Some(Quarantine::OtherIncarnation));
     }
@@ -193,9 +196,11 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
     let needed = context.quorum().quorum().saturating_sub(1);
     let quarantine = quarantine.or(lane_fault.then_some(Quarantine::LostOwnBundles));
     let standing = quarantine.map_or(Standing::Asking { heard: Default::default(), needed }, Standing::Quarantined);
+    let mut core = Core::new(config, recovered, now);
+    core.set_waiting_room(quorate_machine::read::waiting(&StateOf(store)).map_err(RecordError::from)?.operations > 0);
     Ok(Replica {
         guard: SigningGuard::new(key, context.cluster, signed),
-        core: Core::new(config, recovered, now),
+        core,
         fetching: Fetching::new(me, context.set.size(), u64::from(context.parameters.status_interval_ms)),
         batch: records::batch_number().read(store)?.unwrap_or(0),
         status_due_ms: now.monotonic_ms,
@@ -213,6 +218,7 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
         certificates_asked: Default::default(),
         certified_before: certified,
         executed_before: executed,
+        rechecks: false,
         settles_anew: true,
     })
 }

@@ -21,7 +21,7 @@ use crate::fetching::Fetching;
 use crate::guard::SigningGuard;
 use crate::outbox::{Event, Notice, Outbox};
 use crate::records::{self, Delivered, ViewState};
-use crate::standing::{Quarantine, Standing};
+use crate::standing::{Ended, Quarantine, Standing};
 
 /// Bundles made of the pool in one turn at most: a turn stays short, the rest waits for the next.
 const BUNDLES_PER_TURN: usize = 8;
@@ -60,6 +60,8 @@ pub struct Replica {
     pub(crate) certified_before: Sequence,
     /// What was executed when the last status went out.
     pub(crate) executed_before: Sequence,
+    /// Bundles came in this turn: what waits for any is judged again at its end, once.
+    pub(crate) rechecks: bool,
     /// Set at the start, until results and certificates from the records have been compared.
     pub(crate) settles_anew: bool,
     /// When the next regular status is due, by the monotonic clock.
@@ -189,7 +191,14 @@ impl Replica {
             Effect::Broadcast(message) => out.broadcast(message),
             Effect::Ask(of, request) => out.ask(of, request),
             Effect::Contradiction(pair) => self.note_contradiction(pair, out),
-            Effect::Notice(notice) => out.notices.push(Notice::Core(notice)),
+            Effect::Notice(notice) => {
+                if let CoreNotice::SafetyAlarm { sequence, .. } | CoreNotice::InvalidCommitted(Link { sequence, .. }) =
+                    notice
+                {
+                    records::ended().put(&mut out.records, &Ended::Alarm(sequence));
+                }
+                out.notices.push(Notice::Core(notice));
+            }
         }
         None
     }
@@ -264,7 +273,7 @@ impl Replica {
                 if let Some(want) = missing {
                     self.fetching.want_later(now, want);
                 }
-                self.recheck(now, out);
+                self.rechecks = true;
             }
             Admission::Conflict(pair) => self.note_contradiction(*pair, out),
             Admission::Duplicate
@@ -296,6 +305,9 @@ impl Replica {
         if self.standing.is_quarantined() {
             return;
         }
+        if let Quarantine::Diverged { sequence } = reason {
+            records::ended().put(&mut out.records, &Ended::Diverged(sequence));
+        }
         self.standing = Standing::Quarantined(reason);
         self.core.stop_signing();
         out.notices.push(Notice::Standing(self.standing.clone()));
@@ -309,6 +321,9 @@ impl Replica {
         }
         self.prefetch(now, out);
         self.make_bundles(now, out);
+        if std::mem::take(&mut self.rechecks) {
+            self.recheck(now, out);
+        }
         let demand = self.lanes.waiting(self.core.view_tip()).unwrap_or_default();
         let waits = |w: quorate_dag::Waiting| LaneWaits { lane: w.tip.lane, number: w.tip.number, bytes: w.bytes };
         self.drive(now, Input::Demand(demand.into_iter().map(waits).collect()), out);
@@ -337,7 +352,7 @@ impl Replica {
             waiting.iter().any(|waiting| waiting.tip.lane == self.me)
         };
         // A lane at its bound makes none until something of it is delivered.
-        let is_closed = self.lanes.is_muted() || self.lanes.undelivered_bytes() >= u64::from(parameters.lane_bytes);
+        let is_closed = self.lanes.is_muted() || self.lanes.is_full();
         match pool.operations {
             _ if is_closed => u64::MAX,
             0 => u64::MAX,
@@ -425,7 +440,7 @@ impl Replica {
         self.hear(now, from, &status, out);
         for tip in &status.tips {
             if let Some(want) = self.lanes.lacking(tip) {
-                self.fetching.want_from(now, want, from, out);
+                self.fetching.want_of_status(now, want, from, out);
             }
         }
         self.ask_for_certificates(now, from, status.certified, out);

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use quorate_types::codec::{Canonical, DecodeError, Reader};
 use quorate_types::ids::{Sequence, ValidatorIndex};
 
 /// Whether and why a validator signs or not.
@@ -66,12 +67,47 @@ pub enum Quarantine {
         /// What kind of message.
         what: &'static str,
     },
+    /// Signing ended for good before this start.
+    #[error("{0}, before this start")]
+    Earlier(Ended),
     /// A certified result differs from its own.
     #[error("executing sequence {sequence} gave another result than a quorum certified")]
     Diverged {
         /// Where.
         sequence: Sequence,
     },
+}
+
+/// What ends signing for good, whatever happens after: kept in the store (protocol §3.2, §8.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// A certified result differed from its own.
+    #[error("executing sequence {0} gave another result than a quorum certified")]
+    Diverged(Sequence),
+    /// Certificates contradicted each other, or what was committed contradicted the lanes.
+    #[error("certificates contradicted each other at sequence {0}")]
+    Alarm(Sequence),
+}
+
+impl Canonical for Ended {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let (tag, sequence) = match self {
+            Self::Diverged(sequence) => (1, sequence),
+            Self::Alarm(sequence) => (2, sequence),
+        };
+        out.push(tag);
+        sequence.encode(out);
+    }
+
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let tag = u8::decode(input)?;
+        let sequence = Sequence::decode(input)?;
+        match tag {
+            1 => Ok(Self::Diverged(sequence)),
+            2 => Ok(Self::Alarm(sequence)),
+            _ => Err(DecodeError::Malformed { what: "end of signing", rule: "a known kind" }),
+        }
+    }
 }
 
 impl Standing {

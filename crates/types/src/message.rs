@@ -305,7 +305,7 @@ impl Canonical for Status {
     }
 
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
+        let status = Self {
             epoch: Epoch::decode(input)?,
             view: View::decode(input)?,
             active: bool::decode(input)?,
@@ -320,7 +320,11 @@ impl Canonical for Status {
             quarantined: bool::decode(input)?,
             asks_for_own: bool::decode(input)?,
             yours: Option::<HeldOfYours>::decode(input)?.map(Box::new),
-        })
+        };
+        if !status.tips.is_sorted_by(|a, b| a.lane < b.lane) {
+            return Err(DecodeError::Malformed { what: "status", rule: "lanes ascend, each at most once" });
+        }
+        Ok(status)
     }
 }
 

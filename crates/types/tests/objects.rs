@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use quorate_crypto::{Digest, PublicKey, Scheme, SecretKey, Signature, sha256};
 use quorate_types::bundle::{Bundle, BundleHeader, operations_bytes, operations_root};
+use quorate_types::codec::Canonical;
 use quorate_types::execution::{Execution, ExecutionCertificate, ExecutionVote};
 use quorate_types::ids::{BlockTime, BundleNumber, ClusterId, Epoch, Sequence, ValidatorIndex, View};
 use quorate_types::message::{HeldOfYours, Message, Segment, Status, VoteMessage, Voters};
 use quorate_types::operation::{Change, EntityId, OperationBuilder};
 use quorate_types::parameters::Parameters;
-use quorate_types::proposal::{Payload, PrePrepare, Proposal};
+use quorate_types::proposal::{LaneTip, Payload, PrePrepare, Proposal};
 use quorate_types::rules::RuleFault;
 use quorate_types::set::{ValidatorInfo, ValidatorSet};
 use quorate_types::signed::{LAYOUT_VERSION, Signed, Statement, signing_bytes};
@@ -153,6 +154,17 @@ fn status() -> Status {
         asks_for_own: false,
         yours: None,
     }
+}
+
+/// protocol §9.5: a status names each lane once; what would name more is no status.
+#[test]
+fn a_status_that_names_a_lane_twice_is_refused() {
+    let tip = bundle().header.statement.tip();
+    let read = |tips: Vec<LaneTip>| Status::from_bytes(&Status { tips, ..status() }.to_bytes());
+    let other = LaneTip { lane: index(tip.lane.0 + 1), ..tip };
+    assert!(read(vec![tip, other]).is_ok());
+    assert!(read(vec![tip, tip]).is_err());
+    assert!(read(vec![other, tip]).is_err());
 }
 
 /// protocol §1.1: the set is fixed within an epoch: whoever isn't in it says nothing.

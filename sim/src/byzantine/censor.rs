@@ -16,7 +16,8 @@ pub(super) struct Lane;
 impl Behaviour for Lane {
     fn lets_in(&mut self, stage: &mut Stage<'_>, message: &Message) -> bool {
         let Message::Bundle(bundle) = message else { return true };
-        let victim = stage.correct().into_iter().find(|other| *other > stage.me).or_else(|| stage.correct().first().copied());
+        let victim =
+            stage.correct().into_iter().find(|other| *other > stage.me).or_else(|| stage.correct().first().copied());
         !(stage.leads() && Some(bundle.header.signer().0) == victim)
     }
 }

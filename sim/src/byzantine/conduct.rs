@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Behaviour;
 use super::{
-    censor, corrupt_answers, delay, double_vote, equivocate, exclude, far_future, foreign, fork_lane,
-    forged_certificates, hidden_claims, invalid_proposals, lying_status, mutate, mute, new_view, replay, selective,
+    censor, corrupt_answers, delay, double_vote, equivocate, exclude, far_future, foreign, forged_certificates,
+    fork_lane, hidden_claims, invalid_proposals, lying_status, mutate, mute, new_view, replay, selective,
     view_change_spam, withhold, wrong_execution,
 };
 

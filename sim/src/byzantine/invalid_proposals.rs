@@ -25,7 +25,8 @@ impl Behaviour for InvalidProposals {
         let mut wrong = proposal.clone();
         spoil(stage, &mut wrong);
         let Vote { view, phase, validator, .. } = vote.statement;
-        let vote = Vote { epoch: wrong.epoch, view, sequence: wrong.sequence, digest: wrong.digest(), phase, validator };
+        let vote =
+            Vote { epoch: wrong.epoch, view, sequence: wrong.sequence, digest: wrong.digest(), phase, validator };
         let spoiled = Message::PrePrepare(PrePrepare { vote: stage.sign(vote), proposal: wrong });
         out.push((to, spoiled));
         if stage.dice.chance(500) {

@@ -9,8 +9,8 @@ use quorate_types::parameters::Parameters;
 use quorate_types::set::{ValidatorInfo, ValidatorSet};
 use quorate_types::verified::Context;
 
-use crate::dice::{Dice, Stream};
 use super::settings::Settings;
+use crate::dice::{Dice, Stream};
 
 /// The cast of a run.
 #[derive(Debug)]

@@ -88,7 +88,9 @@ impl World {
             return Ok(());
         }
         self.reach("crash");
-        self.tell(State::Crash, Some(who), || format!("-- {who} dies, for {down_ms} ms; of its unsynced batches {} survive", survives.0));
+        self.tell(State::Crash, Some(who), || {
+            format!("-- {who} dies, for {down_ms} ms; of its unsynced batches {} survive", survives.0)
+        });
         self.hash.add(self.now_us, "crash", who, &[u8::from(survives.1)]);
         let kept: Vec<WriteBatch> = self.host(who).unsynced_batches().into_iter().take(survives.0).collect();
         self.host(who).crash(survives.0, survives.1);

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::byzantine::Conduct;
-use crate::dice::{Dice, Stream};
 use super::plan::{Expectation, FORMAT, Fault, FaultPlan, Target, TimedFault};
 use super::settings::{Protocol, Settings};
+use crate::byzantine::Conduct;
+use crate::dice::{Dice, Stream};
 
 /// Sizes of clusters, the usual ones more often.
 const SIZES: [u16; 16] = [1, 2, 3, 4, 4, 4, 4, 4, 4, 5, 6, 7, 7, 8, 10, 13];

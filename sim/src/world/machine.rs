@@ -10,20 +10,20 @@ use quorate_types::codec::Canonical;
 use quorate_types::message::Message;
 use quorate_types::verified::Verified;
 
-use crate::byzantine::Troupe;
 use super::cast::Cast;
 use super::clock::START_WALL_MS;
-use crate::dice::{Dice, Stream};
 use super::hash::RollingHash;
-use super::recording::{Recording, State};
 use super::host::Host;
 use super::invariants::{Fact, Observer};
 use super::network::Network;
 use super::phases::Options;
 use super::plan::FaultPlan;
 use super::queue::Queue;
+use super::recording::{Recording, State};
 use super::verdict::{Verdict, Violation};
 use super::workload::Workload;
+use crate::byzantine::Troupe;
+use crate::dice::{Dice, Stream};
 
 /// A step of the world: goes on, or ends the run.
 pub(super) type Step = Result<(), Box<Verdict>>;

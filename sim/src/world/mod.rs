@@ -38,10 +38,10 @@ mod turns;
 mod verdict;
 mod workload;
 
+pub use crate::dice::{Dice, Stream};
 pub use campaign::{Campaign, MUST_REACH};
 pub use cast::Cast;
 pub use crash_points::{CrashPoints, script};
-pub use crate::dice::{Dice, Stream};
 pub use generate::{Profile, lost_store_plan, plan_in, plan_of};
 pub use hash::RollingHash;
 pub use phases::{Options, run, run_with};

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::dice::{Dice, Stream};
 use super::settings::NetworkSettings;
+use crate::dice::{Dice, Stream};
 
 /// One direction between two validators.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -12,14 +12,14 @@ use quorate_types::ids::Sequence;
 use quorate_types::operation::Operation;
 use quorate_types::receipt::Receipt;
 
-use crate::dice::{Dice, Stream};
 use super::invariants::Fact;
-use super::recording::State;
 use super::machine::{Happening, Step, World, harness, unsafe_};
 use super::plan::{Fault, FaultPlan};
+use super::recording::State;
 use super::settings::Settings;
 use super::verdict::{Report, Verdict, Violation};
 use crate::byzantine::{Behaviours, Conduct};
+use crate::dice::{Dice, Stream};
 
 /// How often clients look at their watches.
 const RETRY_US: u64 = 100_000;

@@ -231,10 +231,14 @@ impl Fault {
             Self::CrashAll { down_ms } => format!("all die at once, for {down_ms} ms"),
             Self::CrashAtPoint { ordinal, keep, down_ms } => {
                 let fate = if *keep { "kept" } else { "lost" };
-                format!("whoever reaches crash point {ordinal} dies there, for {down_ms} ms; what wasn't synced is {fate}")
+                format!(
+                    "whoever reaches crash point {ordinal} dies there, for {down_ms} ms; what wasn't synced is {fate}"
+                )
             }
             Self::Pause { target, for_ms } => format!("{target} stands still for {for_ms} ms"),
-            Self::Skew { validator, offset_ms } => format!("the clock of validator {validator} is off by {offset_ms} ms"),
+            Self::Skew { validator, offset_ms } => {
+                format!("the clock of validator {validator} is off by {offset_ms} ms")
+            }
             Self::SlowDisk { validator, sync_us } => {
                 format!("the disk of validator {validator} takes up to {sync_us} us for a sync")
             }
@@ -363,7 +367,8 @@ mod tests {
             TimedFault { at_ms: 9, fault: Fault::Partition { groups: vec![vec![0, 1], vec![2, 3]] } },
             TimedFault { at_ms: 10, fault: Fault::Heal },
         ];
-        let plan = FaultPlan { format: FORMAT, seed: 3, settings: Settings::calm(4), expect: Expectation::Pass, events };
+        let plan =
+            FaultPlan { format: FORMAT, seed: 3, settings: Settings::calm(4), expect: Expectation::Pass, events };
         assert_eq!(FaultPlan::from_json(&plan.to_json().unwrap()).unwrap(), plan);
         let other = plan.to_json().unwrap().replacen("\"format\": 1", "\"format\": 9", 1);
         assert!(matches!(FaultPlan::from_json(&other), Err(PlanError::Format { found: 9 })));

@@ -9,12 +9,12 @@ use quorate_types::ids::ValidatorIndex;
 use quorate_types::message::{Message, Request};
 
 use super::host::Saving;
-use super::recording::State;
-use crate::byzantine::{Letter as Outbound, Letters};
 use super::invariants::Fact;
 use super::machine::{Happening, Letter, Step, World, harness, unsafe_};
+use super::recording::State;
 use super::statement::statements_of;
 use super::verdict::Violation;
+use crate::byzantine::{Letter as Outbound, Letters};
 
 /// Bytes of one answer to a request.
 const ANSWER_BYTES: usize = 64 << 10;
@@ -380,7 +380,9 @@ impl World {
             let judged: Vec<_> = done.judgements.iter().map(|(id, _)| *id).collect();
             self.workload.on_executed(job.sequence, receipts, &judged);
         }
-        self.tell(State::Executes, Some(me), || format!("{me} executes {}: {} receipts", job.sequence, done.receipts.len()));
+        self.tell(State::Executes, Some(me), || {
+            format!("{me} executes {}: {} receipts", job.sequence, done.receipts.len())
+        });
         let host = self.host(me);
         host.store.write(done.batch, Durability::Buffered).map_err(|error| harness(&error))?;
         // Nothing signed is in it; its place in the order of batches is what matters.

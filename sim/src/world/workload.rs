@@ -13,8 +13,8 @@ use quorate_types::value::Value;
 
 use super::cast::Cast;
 use super::clock::START_WALL_MS;
-use crate::dice::{Dice, Stream};
 use super::settings::WorkloadSettings;
+use crate::dice::{Dice, Stream};
 
 /// Operations expire so long after the start of the run.
 const LIFETIME_MS: u64 = 12 * 3_600_000;

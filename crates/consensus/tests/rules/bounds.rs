@@ -75,6 +75,7 @@ fn waiting_commit_certificates_are_bounded_and_the_ends_are_kept() {
     }
     for proposal in proposals.iter().rev() {
         bench.step(Input::Proposal(proposal.clone()));
+        bench.step(Input::Executed(bench.core.tip().sequence));
         bench.pass(200);
     }
     assert_eq!(bench.core.tip().sequence, Sequence(50));

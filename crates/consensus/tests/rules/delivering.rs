@@ -171,3 +171,20 @@ fn an_answered_question_is_followed_by_the_next_at_once() {
     bench.step(Input::Segment(Box::new(Segment { proposals: proposals[..4].to_vec(), certificate })));
     assert_eq!(asked_in(&bench.status(0, status(0, true, 8))), [Request::Segment(Sequence(5))]);
 }
+
+/// protocol §6.3: delivery waits for execution, so that what waits in memory to be executed is bounded; and it asks
+/// for nothing more until execution has caught up.
+#[test]
+fn delivery_stops_two_windows_ahead_of_execution_and_goes_on_with_it() {
+    let mut bench = Bench::new(3);
+    let proposals = chain(genesis(), 24, 1);
+    let certificate = committed(0, link_of(&proposals[23]));
+    let effects = bench.step(Input::Segment(Box::new(Segment { proposals, certificate })));
+    assert_eq!(delivered_in(&effects), (1..=16).collect::<Vec<u64>>(), "the window is 8");
+    bench.status(1, status(0, true, 40));
+    assert_eq!(asked_in(&bench.status(1, status(0, true, 40))), [], "it couldn't take more");
+    assert_eq!(delivered_in(&bench.step(Input::Executed(Sequence(3)))), [17, 18, 19]);
+    assert_eq!(delivered_in(&bench.step(Input::Executed(Sequence(19)))), [20, 21, 22, 23, 24]);
+    bench.pass(200);
+    assert_eq!(asked_in(&bench.status(1, status(0, true, 40))), [Request::Segment(Sequence(25))]);
+}

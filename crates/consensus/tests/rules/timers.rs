@@ -2,6 +2,7 @@
 
 use quorate_consensus::{Cause, CoreNotice, Effect, Input, LaneWaits};
 use quorate_types::ids::{BlockTime, BundleNumber, Sequence, View};
+use quorate_types::message::Segment;
 use quorate_types::parameters::Parameters;
 use quorate_types::vote::Phase;
 
@@ -486,4 +487,30 @@ fn the_own_complaint_counts() {
     bench.pre_prepare(0, &child(genesis(), 1));
     wait(&mut bench, 600, &nothing_waits());
     assert_eq!((bench.core.view(), bench.core.is_active()), (View(1), false));
+}
+
+/// protocol §4.3: a lane that the chain names isn't passed over, also where this validator didn't vote and took a
+/// stretch of the chain instead.
+#[test]
+fn a_lane_named_in_a_stretch_of_the_chain_sets_its_timer_anew() {
+    let mut bench = Bench::of(4, 1, Parameters { fairness_ms: 2_000, timeout_base_ms: 5_000, ..parameters() });
+    let proposals = chain(genesis(), 3, 1);
+    let number = proposals[2].payload.tips[0].number;
+    let offered = Input::Demand(vec![LaneWaits { lane: index(0), number, bytes: 10 }]);
+    wait(&mut bench, 1_500, &offered);
+    let certificate = committed(0, link_of(&proposals[2]));
+    bench.step(Input::Segment(Box::new(Segment { proposals, certificate })));
+    let next = LaneWaits { lane: index(0), number: BundleNumber(number.0 + 1), bytes: 10 };
+    assert_eq!(causes(&wait(&mut bench, 1_000, &Input::Demand(vec![next]))), []);
+}
+
+/// protocol §4.6: one that doesn't sign complains about nobody, so no timer of a complaint ever wakes it.
+#[test]
+fn a_validator_that_signs_nothing_waits_for_no_timer() {
+    let mut bench = Bench::new(1);
+    wait(&mut bench, 200, &waiting(1, 10));
+    assert!(bench.core.deadline_ms().is_some());
+    bench.core.stop_signing();
+    bench.pass_slowly(5_000);
+    assert_eq!(bench.core.deadline_ms(), None);
 }

@@ -80,9 +80,25 @@ fn the_own_lane_stops_at_its_bound_and_goes_on_after_a_delivery() {
     assert_eq!((one.operations.len(), two.operations.len()), (4, 1));
     assert_eq!(lanes.undelivered_bytes(), 5 * unit());
     assert_eq!(next(&mut lanes), None);
+    assert!(lanes.is_full());
     assert_eq!(lanes.pool().operations, 1);
     order(&mut lanes, name(1), &[one.header.statement.tip()]);
+    assert!(!lanes.is_full());
     assert_eq!(next(&mut lanes).unwrap().operations, [operation(5)]);
+}
+
+/// The room left may be smaller than the next operation: then, too, nothing can be made until a delivery.
+#[test]
+fn a_lane_with_less_room_than_the_next_operation_needs_is_full() {
+    let mut config = config(4);
+    config.limits.lane_bytes = 5 * unit() - 1;
+    let mut lanes = Lanes::new(config, ROOT, Vec::new());
+    for number in 0..5 {
+        lanes.submit(operation(number));
+    }
+    next(&mut lanes).unwrap();
+    assert!(lanes.is_full() && next(&mut lanes).is_none());
+    assert!(lanes.undelivered_bytes() < 5 * unit() - 1);
 }
 
 #[test]

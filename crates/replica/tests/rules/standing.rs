@@ -4,6 +4,7 @@ use quorate_crypto::sha256;
 use quorate_replica::{GuardFile, Standing};
 use quorate_replica::{RecoverError, Setup, records, recover};
 use quorate_storage::{Family, MemoryStore};
+use quorate_types::execution::{Execution, ExecutionVote};
 use quorate_types::ids::{BlockTime, Epoch, Sequence, View};
 use quorate_types::message::{Message, Status, VoteMessage};
 use quorate_types::view_change::Complaint;
@@ -345,4 +346,29 @@ fn an_answer_about_anothers_votes_mutes_nobody() {
     let answer = Status { yours: Some(Box::new(yours)), ..*report.expect("it reports") };
     cluster.deliver(1, 2, Message::Status(Box::new(answer)));
     assert_eq!(*cluster.hosts[2].replica.standing(), Standing::Signing);
+}
+
+/// protocol §8.2: a result that differs from the certified one ends signing, and a restart doesn't begin it again.
+#[test]
+fn a_validator_that_diverged_stays_in_quarantine_over_a_restart() {
+    let mut cluster = busy(4);
+    let next = cluster.hosts[3].replica.report().executed.next();
+    for other in 0..3 {
+        let execution = Execution {
+            epoch: Epoch(0),
+            sequence: next,
+            proposal: sha256(&[b"another"]),
+            state_root: sha256(&[]),
+            receipts_root: sha256(&[]),
+        };
+        let vote = cluster.sign(ExecutionVote { execution, validator: index(other) });
+        cluster.deliver(other, 3, Message::ExecutionVote(vote));
+    }
+    cluster.submit(0, 1);
+    cluster.run(500);
+    assert!(why(&cluster, 3).contains("gave another result than a quorum certified"), "{}", why(&cluster, 3));
+    cluster.restart(3);
+    cluster.run(500);
+    assert!(is_quarantined(&cluster, 3));
+    assert!(why(&cluster, 3).contains("before this start"), "{}", why(&cluster, 3));
 }

@@ -69,6 +69,8 @@ pub(crate) struct Host {
     pub(crate) is_deaf_to_results: bool,
     pub(crate) certified: Vec<(Sequence, Digest)>,
     pub(crate) contradictions: Vec<Contradiction>,
+    /// Delivered and not executed yet.
+    jobs: VecDeque<quorate_replica::ExecutionJob>,
 }
 
 /// Which messages get through: from, to, what.
@@ -120,9 +122,9 @@ impl Cluster {
     pub(crate) fn boot(&self, at: usize, store: MemoryStore, guard: Option<GuardFile>) -> Host {
         let setup = Setup { context: self.context.clone(), me: index(at), key: key(1, at) };
         let replica = recover(&store, guard.as_ref(), setup, self.now).unwrap();
-        let (certified, contradictions) = (Vec::new(), Vec::new());
+        let (certified, contradictions, jobs) = (Vec::new(), Vec::new(), VecDeque::new());
         let mut host =
-            Host { replica, store, guard, is_up: true, is_deaf_to_results: false, certified, contradictions };
+            Host { replica, store, guard, is_up: true, is_deaf_to_results: false, certified, contradictions, jobs };
         let setup = self.execution();
         while let Some(job) = execution::next_job(&host.store).unwrap() {
             let done = execution::execute(&host.store, &setup, &job).unwrap();
@@ -196,8 +198,12 @@ impl Cluster {
                 }
             }
         }
-        for job in out.execute {
+        // What execution reports may lead to more of it: in order, one after the other.
+        let is_busy = !self.hosts[at].jobs.is_empty();
+        self.hosts[at].jobs.extend(out.execute);
+        while !is_busy && let Some(job) = self.hosts[at].jobs.front().cloned() {
             self.execute(at, &job);
+            self.hosts[at].jobs.pop_front();
         }
     }
 

@@ -30,7 +30,7 @@ use bytes::Bytes;
 use quorate_types::ids::{ClusterId, ValidatorIndex};
 use quorate_types::limits::MAX_MESSAGE_BYTES;
 use quorate_types::set::ValidatorSet;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -85,6 +85,14 @@ pub struct Incoming {
     pub frame: Bytes,
     /// When it was read.
     pub at: Instant,
+    /// Its place among those of its sender that wait in the inbox; free again when this is dropped.
+    pub place: Place,
+}
+
+/// A message's place in the inbox: each sender has only so many, so that none fills it.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// Where incoming messages go. The two may be one and the same.

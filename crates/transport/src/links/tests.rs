@@ -223,6 +223,32 @@ async fn a_peer_above_its_rate_is_slowed_down_not_cut() {
     b.stop().await;
 }
 
+/// protocol §9.5: what waits of one peer is bounded by itself, so that no peer fills the inbox of all.
+#[tokio::test]
+async fn a_peer_has_only_its_own_places_in_the_inbox() {
+    let [a, mut b] = two_ends(|_, _| {}).await;
+    a.connected().await;
+    for _ in 0..8 {
+        a.links.send(B, Lane::Bulk, Bytes::from_static(b"bulk"));
+    }
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(b.next().await);
+    }
+    // The fifth has been read, and waits for a place.
+    wait_for(&b.links, |view| (view.lanes[1].received_frames >= 5).then_some(())).await;
+    assert!(b.bulk.try_recv().is_err());
+    held.pop();
+    held.push(b.next().await);
+    assert!(b.bulk.try_recv().is_err());
+    drop(held);
+    for _ in 0..3 {
+        b.next().await;
+    }
+    a.stop().await;
+    b.stop().await;
+}
+
 #[tokio::test]
 async fn a_link_comes_back_after_the_peer_does() {
     let [mut a, b] = two_ends(|_, _| {}).await;

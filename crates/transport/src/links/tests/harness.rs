@@ -47,7 +47,7 @@ pub(super) struct End {
     pub(super) links: Arc<PeerLinks>,
     pub(super) address: String,
     inbox: mpsc::Receiver<Incoming>,
-    bulk: mpsc::Receiver<Incoming>,
+    pub(super) bulk: mpsc::Receiver<Incoming>,
     tasks: JoinSet<io::Result<()>>,
 }
 

@@ -86,7 +86,9 @@ impl Core {
             return false;
         }
         let above = self.reign.prepared.unwrap_or_default().next();
-        let candidates: Vec<PrePrepare> = held.range(above..).map(|(_, held)| held.clone()).collect();
+        let may_do =
+            |held: &&PrePrepare| self.is_open(held.proposal.sequence) && self.admit_parent(&held.proposal).is_some();
+        let candidates: Vec<PrePrepare> = held.range(above..).map(|(_, held)| held).filter(may_do).cloned().collect();
         for candidate in candidates {
             match self.admit_prepare(now, &candidate, out) {
                 Ok(()) => {
@@ -116,9 +118,7 @@ impl Core {
         let proposal = &candidate.proposal;
         let digest = candidate.vote.statement.digest;
         let sequence = proposal.sequence;
-        // Nothing at or below the anchor is voted for by a pre-prepare (protocol §5.3), committed or not.
-        let is_open = self.in_window(sequence) && sequence > self.reign.anchor.sequence;
-        if !is_open || self.reign.prepared >= Some(sequence) {
+        if !self.is_open(sequence) {
             return Err(Hold::NotNow);
         }
         let parent = self.admit_parent(proposal).ok_or(Hold::Parent)?;
@@ -128,6 +128,13 @@ impl Core {
         self.admit_time(now, proposal, parent)?;
         self.hold_proposal(digest, proposal, out);
         if self.payload_is_valid(digest, out) { Ok(()) } else { Err(Hold::Payload) }
+    }
+
+    /// Inside the window, above what it prepared, and above the anchor: nothing at or below that is voted for by a
+    /// pre-prepare (protocol §5.3), committed or not.
+    fn is_open(&self, sequence: Sequence) -> bool {
+        let is_above = sequence > self.reign.anchor.sequence && self.reign.prepared < Some(sequence);
+        is_above && self.in_window(sequence)
     }
 
     /// protocol §3.2: the parent is (a) voted for at `s−1` in this view, (b) the view's anchor, voted for if

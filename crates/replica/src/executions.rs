@@ -132,8 +132,10 @@ impl Executions {
 
     /// Sequences where both sides are known now: own result and certified one. Each is given once.
     pub(crate) fn settle(&mut self) -> Vec<(Execution, Execution)> {
-        let both: Vec<Sequence> =
-            self.own.keys().filter(|sequence| self.theirs.contains_key(sequence)).copied().collect();
+        // One side may be far ahead; the other is short then.
+        let (few, many) =
+            if self.own.len() <= self.theirs.len() { (&self.own, &self.theirs) } else { (&self.theirs, &self.own) };
+        let both: Vec<Sequence> = few.keys().filter(|sequence| many.contains_key(sequence)).copied().collect();
         let pairs =
             both.iter().filter_map(|sequence| Some((self.own.remove(sequence)?, self.theirs.remove(sequence)?)));
         pairs.collect()

@@ -16,6 +16,13 @@ use tokio::sync::Semaphore;
 
 use crate::tap::lane_of;
 
+/// Frames of so many bytes together are checked on the caller's thread: some votes, or a bundle of a few operations,
+/// cost less than waking another thread twice.
+const ON_THE_SPOT_BYTES: usize = 4 << 10;
+
+/// As above, operations.
+const ON_THE_SPOT_OPERATIONS: usize = 4;
+
 /// Why a frame of a peer is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameFault {
@@ -74,6 +81,10 @@ impl Verifier {
             Lane::Control => |context: &Context, frames: Vec<Frame>| read_all(context, Lane::Control, frames),
             Lane::Bulk => |context: &Context, frames: Vec<Frame>| read_all(context, Lane::Bulk, frames),
         };
+        let bytes: usize = frames.iter().map(|(_, frame)| frame.len()).sum();
+        if bytes <= ON_THE_SPOT_BYTES {
+            return check(&self.context, frames);
+        }
         self.spread(frames, 1, check).await
     }
 
@@ -82,6 +93,9 @@ impl Verifier {
         &self,
         operations: Vec<Arc<Operation>>,
     ) -> Vec<Result<Verified<Arc<Operation>>, OperationFault>> {
+        if operations.len() <= ON_THE_SPOT_OPERATIONS {
+            return self.context.verify_operations(operations);
+        }
         // Batches below this gain less from a second thread than they lose by being smaller.
         self.spread(operations, 32, |context, operations| context.verify_operations(operations)).await
     }

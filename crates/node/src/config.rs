@@ -133,6 +133,10 @@ pub struct TelemetryConfig {
     pub log_filter: String,
     /// Where Prometheus finds the metrics, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// The flight recorder's file, if it runs.
+    pub recording: Option<PathBuf>,
+    /// Where the recording ends.
+    pub recording_bytes: u64,
 }
 
 impl NodeConfig {
@@ -206,6 +210,8 @@ impl NodeConfig {
                 },
                 log_filter: self.telemetry.log_filter.clone(),
                 metrics: self.telemetry.metrics.map_or_else(String::new, |address| address.to_string()),
+                recording: self.telemetry.recording.as_ref().map(text).unwrap_or_default(),
+                recording_bytes: self.telemetry.recording_bytes,
             },
         }
     }

@@ -5,6 +5,7 @@
 //! * [`config`], [`keys`], [`guard_file`]: what the operator's files say, and the second record of what was
 //!   signed.
 //! * [`quorum_watch`], [`metrics`], [`telemetry`]: what the operator and the clients are told.
+//! * [`recorder`]: what a replica was told, for replays.
 //! * [`Environment`]: sockets, clocks, threads and [`tap`], all swapped by simulations.
 //!
 //! Generic over the store and the connector; no rule about votes is here.
@@ -25,6 +26,7 @@ mod node;
 mod peers;
 mod persist;
 pub mod quorum_watch;
+pub mod recorder;
 mod services;
 mod supervise;
 pub mod tap;

@@ -20,7 +20,7 @@ pub(super) fn check(raw: RawConfig, base: &Path) -> Checked<NodeConfig> {
         admin_socket: path("admin.socket", &raw.admin.socket, base)?,
         paths: paths(&raw.paths, base)?,
         resources: resources(&raw.resources)?,
-        telemetry: telemetry(raw.telemetry)?,
+        telemetry: telemetry(raw.telemetry, base)?,
     })
 }
 
@@ -85,7 +85,7 @@ fn resources(raw: &RawResources) -> Checked<ResourcesConfig> {
     })
 }
 
-fn telemetry(raw: RawTelemetry) -> Checked<TelemetryConfig> {
+fn telemetry(raw: RawTelemetry, base: &Path) -> Checked<TelemetryConfig> {
     let log_format = match raw.log_format.as_str() {
         "text" => LogFormat::Text,
         "json" => LogFormat::Json,
@@ -98,7 +98,9 @@ fn telemetry(raw: RawTelemetry) -> Checked<TelemetryConfig> {
         "" => None,
         address => Some(listen("telemetry.metrics", address)?),
     };
-    Ok(TelemetryConfig { log_format, log_filter: raw.log_filter, metrics })
+    let recording = (!raw.recording.is_empty()).then(|| base.join(&raw.recording));
+    let recording_bytes = number("telemetry.recording_bytes", raw.recording_bytes, MIB, 1_024 * GIB)?;
+    Ok(TelemetryConfig { log_format, log_filter: raw.log_filter, metrics, recording, recording_bytes })
 }
 
 fn listen(field: &'static str, value: &str) -> Checked<SocketAddr> {

@@ -108,6 +108,8 @@ raw!(
         log_format: String = "text".to_owned(),
         log_filter: String = "info".to_owned(),
         metrics: String = String::new(),
+        recording: String = String::new(),
+        recording_bytes: u64 = 256 * MIB,
     }
 );
 

@@ -10,6 +10,7 @@ use quorate_transport::limiter::Rate;
 use quorate_transport::links::{Inboxes, Incoming, Lane, LinkConfig, LinkLimits, LinkTiming, PeerLinks};
 use quorate_transport::serve::{AcceptLimits, incoming};
 use quorate_transport::tls::NetworkIdentity;
+use quorate_types::genesis::Genesis;
 use quorate_types::ids::{BlockTime, Sequence};
 use quorate_types::kind::Kinds;
 use tokio::net::TcpListener;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::gauges::{AskResidence, Gauges};
-use super::setup::{Identity, recover_replica};
+use super::setup::{Continued, Identity, recover_replica};
 use super::{Environment, Listeners, OpenStore, Plan};
 use crate::config::NodeConfig;
 use crate::driver::{Driver, Inputs, Judge, NodeStatus, Observer, WorkQueue, inbox};
@@ -32,9 +33,10 @@ use crate::ledger::Ledger;
 use crate::metrics::{self, Counter, Metrics};
 use crate::peers::{BULK_FRAMES, CONTROL_FRAMES, Intake, Responders, log_peers};
 use crate::persist::{Guard, Persist, guard_thread};
+use crate::recorder::{Recorder, Start};
 use crate::services::{Admin, Api, Door, faults, listen_admin, serve_admin, serve_clients};
 use crate::supervise::Supervisor;
-use crate::tap::Post;
+use crate::tap::{Post, SharedTap};
 use crate::threads::Threads;
 use crate::verifier::Verifier;
 
@@ -94,7 +96,9 @@ impl<S: Store, C: Connector> Base<S, C> {
             quorum = context.quorum().quorum(), "a validator of {}", genesis.content.name
         );
         let setup = Setup { context: (*context).clone(), me: identity.me, key: consensus };
-        let (replica, guard_file) = recover_replica(&*store, &config.paths.guard_file, setup, &environment.clock)?;
+        let Continued { replica, guard_file, start } =
+            recover_replica(&store, &config.paths.guard_file, setup, &environment.clock)?;
+        let environment = with_recorder(environment, &config, &genesis, start)?;
         let hub = Hub::new(
             HubLimits { sequences: config.resources.recent_sequences, waiting: config.clients.submissions },
             progress(&*store, &replica)?,
@@ -341,6 +345,22 @@ impl<S: Store, C: Connector> Base<S, C> {
         });
         Ok(())
     }
+}
+
+/// The environment with the flight recorder as its tap, if the operator wants it and nobody else listens.
+fn with_recorder<C>(
+    environment: Environment<C>,
+    config: &NodeConfig,
+    genesis: &Genesis,
+    start: Start,
+) -> Result<Environment<C>, NodeError> {
+    let Some(path) = config.telemetry.recording.as_ref().filter(|_| environment.tap.lock().is_none()) else {
+        return Ok(environment);
+    };
+    let start = Start { genesis: genesis.content.to_toml(), ..start };
+    let recorder = Recorder::begin(path, config.telemetry.recording_bytes, &start);
+    let recorder = recorder.map_err(|source| NodeError::System { what: "the flight recorder's file", source })?;
+    Ok(Environment { tap: SharedTap::new(recorder), ..environment })
 }
 
 /// How far the store is.

@@ -16,6 +16,7 @@ use crate::config::NodeConfig;
 use crate::error::NodeError;
 use crate::guard_file::{Found, GuardFile, GuardedBatch};
 use crate::keys;
+use crate::recorder::{Reads, Start};
 
 /// A validator's secrets. Read once; the consensus key goes into the signing guard and nowhere else.
 #[derive(Debug)]
@@ -117,14 +118,23 @@ impl Identity {
     }
 }
 
-/// The replica that continues from the records, and the guard file if it is to be written on.
+/// A replica that continues from the records.
+pub(super) struct Continued {
+    pub(super) replica: Replica,
+    /// The guard file, if it is to be written on.
+    pub(super) guard_file: Option<GuardFile>,
+    /// What the replica was made of, but for the genesis.
+    pub(super) start: Start,
+}
+
+/// The replica that continues from the records.
 pub(super) fn recover_replica<S: Store>(
-    store: &S,
+    store: &Arc<S>,
     guard_path: &std::path::Path,
     setup: Setup,
     clock: &Clock,
-) -> Result<(Replica, Option<GuardFile>), NodeError> {
-    let incarnation = records::incarnation().read(store)?.map(|nonce| *nonce.as_bytes());
+) -> Result<Continued, NodeError> {
+    let incarnation = records::incarnation().read(&**store)?.map(|nonce| *nonce.as_bytes());
     let found = GuardFile::open(guard_path, incarnation.unwrap_or_default())?;
     let (file, content) = match found {
         Found::Whole(file, batch) => {
@@ -141,14 +151,17 @@ pub(super) fn recover_replica<S: Store>(
         }
     };
     let (context, me) = (setup.context.clone(), setup.me);
-    let replica = recover(store, content.as_ref(), setup, clock.now())?;
+    let (reads, now) = (Reads::new(Arc::clone(store)), clock.now());
+    let replica = recover(&reads, content.as_ref(), setup, now)?;
+    let found = reads.into_entries();
+    let start = Start { cluster: context.cluster, genesis: String::new(), me, now, guard_file: content.clone(), found };
     // What shows why it is in quarantine isn't written over.
     let mut file = file.filter(|_| !replica.standing().is_quarantined());
     if let (Some(file), Some(content)) = (&mut file, &content)
-        && let Some(missing) = guard_file_to_write(store, content, &context, me)?
+        && let Some(missing) = guard_file_to_write(&**store, content, &context, me)?
     {
         file.write(missing.batch, &missing.records)?;
     }
     info!(guard_file_batch = content.map_or(0, |content| content.batch), "store and guard file were read");
-    Ok((replica, file))
+    Ok(Continued { replica, guard_file: file, start })
 }

@@ -7,4 +7,5 @@ mod faults;
 mod harness;
 mod listeners;
 mod ordering;
+mod recording;
 mod watching;

@@ -4,10 +4,16 @@
 //! |---|---|
 //! | [`model`] | the abstract model of the rules, explored exhaustively |
 //! | [`world`] | n replicas on one thread under a virtual clock |
+//! | [`net`] | real nodes over simulated sockets |
+//! | [`flight`] | recordings of real nodes, stepped through |
 //! | [`byzantine`] | hostile validators, written once for every level |
 //! | [`dice`] | one seed, split into independent streams |
 
 pub mod byzantine;
 pub mod dice;
+#[cfg(feature = "net")]
+pub mod flight;
 pub mod model;
+#[cfg(feature = "net")]
+pub mod net;
 pub mod world;

@@ -249,8 +249,21 @@ fn first_seed(output: &Output) -> String {
 
 fn cargo_run(mutant: Option<&str>, binary: &str, arguments: &[&str]) -> anyhow::Result<Output> {
     let package = "quorate-sim";
-    let built =
-        cargo(mutant, &["build", "--quiet", "--locked", "--profile", "mutants", "-p", package, "--bin", binary])?;
+    let built = cargo(
+        mutant,
+        &[
+            "build",
+            "--quiet",
+            "--locked",
+            "--profile",
+            "mutants",
+            "-p",
+            package,
+            "--no-default-features",
+            "--bin",
+            binary,
+        ],
+    )?;
     if !built.status.success() {
         bail!("building {binary} with {mutant:?} failed:\n{}", String::from_utf8_lossy(&built.stderr));
     }

@@ -59,10 +59,17 @@ enum Command {
         #[arg(long, default_value_t = 7)]
         seed: u64,
     },
-    /// A saved plan, with its story.
+    /// Real nodes over simulated sockets.
+    #[cfg(feature = "net")]
+    #[command(subcommand)]
+    Net(quorate_sim::net::command::NetCommand),
+    /// A saved plan, or what the flight recorder of a node has written, with its story.
     Replay {
-        /// The plan.
+        /// The plan or recording.
         plan: PathBuf,
+        /// For a recording: the file with the validator's consensus key, to compare every byte.
+        #[arg(long)]
+        key: Option<PathBuf>,
     },
 }
 
@@ -72,7 +79,9 @@ fn main() -> ExitCode {
         Command::Run { plan: Some(file), trace, .. } => run_file(&file, trace),
         Command::Swarm { seeds, from, profile, failures } => Ok(swarm(profile, from, seeds, failures)),
         Command::Crashes { seed } => Ok(crashes(seed)),
-        Command::Replay { plan } => run_file(&plan, true),
+        #[cfg(feature = "net")]
+        Command::Net(command) => quorate_sim::net::command::execute(command),
+        Command::Replay { plan, key } => replay(&plan, key.as_deref()),
     };
     done.unwrap_or_else(|error| {
         eprintln!("quorate-sim: {error:#}");
@@ -97,6 +106,18 @@ fn run_seed(profile: Profile, seed: u64, trace: bool, save: Option<&Path>) -> an
         std::fs::write(file, plan.to_json()?).with_context(|| format!("writing {}", file.display()))?;
     }
     Ok(run_plan(&plan, trace, &format!("quorate-sim run --profile {} --seed {seed} --trace", name_of(profile))))
+}
+
+fn replay(file: &Path, key: Option<&Path>) -> anyhow::Result<ExitCode> {
+    #[cfg(feature = "net")]
+    {
+        let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+        if quorate_sim::flight::is_recording(&bytes) {
+            return quorate_sim::flight::show(&bytes, key);
+        }
+    }
+    anyhow::ensure!(key.is_none(), "--key is for recordings of nodes");
+    run_file(file, true)
 }
 
 fn run_file(file: &Path, trace: bool) -> anyhow::Result<ExitCode> {

@@ -3,7 +3,7 @@
 use quorate_replica::Now;
 
 /// Virtual time 0 as block time: 2025-01-01T00:00:00Z.
-pub(super) const START_WALL_MS: u64 = 1_735_689_600_000;
+pub(crate) const START_WALL_MS: u64 = 1_735_689_600_000;
 
 /// The clocks of one validator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -148,7 +148,7 @@ impl Host {
 }
 
 /// Where a replica stands by its own report.
-pub(super) fn place_of(report: &Report) -> Place {
+pub(crate) fn place_of(report: &Report) -> Place {
     Place {
         view: report.view,
         is_active: report.is_active,

@@ -50,3 +50,6 @@ pub use recording::{Flight, Mark, Recording, State};
 pub use settings::{NetworkSettings, Protocol, Settings, StorageSettings, WorkloadSettings};
 pub use statement::Statement;
 pub use verdict::{Report, Verdict, Violation};
+// What the net level shares.
+#[cfg(feature = "net")]
+pub(crate) use {clock::START_WALL_MS, host::place_of, phases::dump, statement::statements_of, workload::Workload};

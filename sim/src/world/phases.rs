@@ -291,7 +291,7 @@ impl World {
 }
 
 /// The digest of a store's replicated families.
-fn dump(store: &impl Store) -> Result<Digest, quorate_storage::StoreError> {
+pub(crate) fn dump(store: &impl Store) -> Result<Digest, quorate_storage::StoreError> {
     let snapshot = store.snapshot()?;
     let mut hasher = Hasher::new();
     for family in Family::ALL.into_iter().filter(|family| family.is_replicated()) {

@@ -58,7 +58,7 @@ impl Statement<'_> {
 
 /// The statements of `signer` that a message carries in its own right. What is inside certificates and new
 /// views was such a statement before.
-pub(super) fn statements_of(message: &Message, signer: ValidatorIndex) -> Vec<Statement<'_>> {
+pub(crate) fn statements_of(message: &Message, signer: ValidatorIndex) -> Vec<Statement<'_>> {
     let all = match message {
         Message::PrePrepare(pre_prepare) => vec![Statement::Vote(&pre_prepare.vote)],
         Message::Vote(vote) => {

@@ -23,15 +23,15 @@ const ENTITIES: u64 = 4;
 
 /// An operation that isn't answered yet.
 #[derive(Clone, Debug)]
-pub(super) struct Pending {
-    pub(super) operation: Arc<Operation>,
+pub(crate) struct Pending {
+    pub(crate) operation: Arc<Operation>,
     /// When it was last given to a validator.
-    pub(super) given_us: u64,
+    pub(crate) given_us: u64,
 }
 
 /// The clients.
 #[derive(Debug)]
-pub(super) struct Workload {
+pub(crate) struct Workload {
     settings: WorkloadSettings,
     dice: Dice,
     made: u32,
@@ -49,7 +49,7 @@ pub(super) struct Workload {
 }
 
 impl Workload {
-    pub(super) fn new(seed: u64, settings: WorkloadSettings) -> Self {
+    pub(crate) fn new(seed: u64, settings: WorkloadSettings) -> Self {
         let clients = usize::from(settings.clients);
         Self {
             settings,
@@ -67,12 +67,12 @@ impl Workload {
     }
 
     /// Whether all operations have been signed.
-    pub(super) const fn is_done(&self) -> bool {
+    pub(crate) const fn is_done(&self) -> bool {
         self.made >= self.settings.operations
     }
 
     /// The time to the next operation.
-    pub(super) fn pause_us(&mut self) -> u64 {
+    pub(crate) fn pause_us(&mut self) -> u64 {
         self.dice.range(1, self.settings.interval_us.saturating_mul(2).max(1))
     }
 
@@ -80,7 +80,7 @@ impl Workload {
     ///
     /// # Errors
     /// A fault of this generator.
-    pub(super) fn next(&mut self, cast: &Cast, now_us: u64) -> Result<Option<Arc<Operation>>, OperationFault> {
+    pub(crate) fn next(&mut self, cast: &Cast, now_us: u64) -> Result<Option<Arc<Operation>>, OperationFault> {
         let client = u16::try_from(self.dice.below(u64::from(self.settings.clients))).unwrap_or(0);
         let position = usize::from(client);
         if self.is_done() || (self.nonces[position] > 0 && !self.known.contains(&client)) {
@@ -130,7 +130,7 @@ impl Workload {
     }
 
     /// Which validators get an operation: one, or two at once.
-    pub(super) fn gateways(&mut self, up: &[u16]) -> Vec<u16> {
+    pub(crate) fn gateways(&mut self, up: &[u16]) -> Vec<u16> {
         let first = self.dice.pick(up).copied();
         let second = self.dice.pick(up).copied().filter(|_| self.dice.chance(self.settings.twice_per_mille));
         let mut gateways: Vec<u16> = first.into_iter().chain(second).collect();
@@ -139,7 +139,7 @@ impl Workload {
     }
 
     /// Operations that have waited too long and are given to somebody once more.
-    pub(super) fn due(&mut self, now_us: u64) -> Vec<Arc<Operation>> {
+    pub(crate) fn due(&mut self, now_us: u64) -> Vec<Arc<Operation>> {
         let patience_us = self.settings.retry_ms * 1_000;
         let due = self.pending.values_mut().filter(|pending| now_us.saturating_sub(pending.given_us) >= patience_us);
         due.map(|pending| {
@@ -150,11 +150,19 @@ impl Workload {
     }
 
     /// A sequence was executed somewhere, with these receipts and these answers without one.
-    pub(super) fn on_executed(&mut self, sequence: Sequence, receipts: &[Receipt], judged: &[OperationId]) {
+    pub(crate) fn on_executed(&mut self, sequence: Sequence, receipts: &[Receipt], judged: &[OperationId]) {
         self.receipts.entry(sequence).or_insert_with(|| receipts.to_vec());
         for id in judged {
             self.judged += u64::from(self.answer(id));
         }
+    }
+
+    /// A client is told that its operation has no receipt; true if it hadn't heard.
+    #[cfg(feature = "net")]
+    pub(crate) fn on_judged(&mut self, id: &OperationId) -> bool {
+        let is_news = self.answer(id);
+        self.judged += u64::from(is_news);
+        is_news
     }
 
     fn answer(&mut self, id: &OperationId) -> bool {
@@ -166,7 +174,7 @@ impl Workload {
 
     /// A correct validator holds the execution certificate of a sequence: the receipts that clients are told
     /// of now.
-    pub(super) fn on_certified(&mut self, sequence: Sequence) -> Vec<Receipt> {
+    pub(crate) fn on_certified(&mut self, sequence: Sequence) -> Vec<Receipt> {
         let receipts = self.receipts.get(&sequence).cloned().unwrap_or_default();
         let told: Vec<Receipt> = receipts.into_iter().filter(|receipt| self.answer(&receipt.operation)).collect();
         self.acknowledged += told.len() as u64;
@@ -174,19 +182,19 @@ impl Workload {
     }
 
     /// A validator shows the receipt of an operation with its certificate; true if its client hadn't heard.
-    pub(super) fn on_found(&mut self, receipt: &Receipt) -> bool {
+    pub(crate) fn on_found(&mut self, receipt: &Receipt) -> bool {
         let is_news = self.answer(&receipt.operation);
         self.acknowledged += u64::from(is_news);
         is_news
     }
 
     /// What isn't answered yet.
-    pub(super) const fn pending(&self) -> &BTreeMap<OperationId, Pending> {
+    pub(crate) const fn pending(&self) -> &BTreeMap<OperationId, Pending> {
         &self.pending
     }
 
     /// Operations signed, acknowledged, and answered without a receipt.
-    pub(super) const fn counted(&self) -> (u32, u64, u64) {
+    pub(crate) const fn counted(&self) -> (u32, u64, u64) {
         (self.made, self.acknowledged, self.judged)
     }
 }

@@ -7,6 +7,9 @@ use quorate_storage::{Durability, Entries, Family, Store, StoreError, WriteBatch
 
 use super::format::Entry;
 
+/// Values by family and key.
+type Seen = BTreeMap<(usize, Vec<u8>), Vec<u8>>;
+
 /// A store, and what was read.
 ///
 /// A store that holds just the entries that were read answers each of the same questions alike: what a scan
@@ -14,7 +17,7 @@ use super::format::Entry;
 #[derive(Debug)]
 pub(crate) struct Reads<S> {
     store: S,
-    seen: Mutex<BTreeMap<(usize, Vec<u8>), Vec<u8>>>,
+    seen: Mutex<Seen>,
 }
 
 impl<S: Store> Reads<S> {

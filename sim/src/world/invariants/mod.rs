@@ -159,12 +159,12 @@ impl Scene {
     }
 
     /// `f`, written a second time.
-    pub(super) fn faulty(&self) -> usize {
+    pub(crate) fn faulty(&self) -> usize {
         (self.size() - 1) / 3
     }
 
     /// The least `q` with `2q > n + f`, written a second time.
-    pub(super) fn quorum(&self) -> usize {
+    pub(crate) fn quorum(&self) -> usize {
         (self.size() + self.faulty()) / 2 + 1
     }
 
@@ -197,7 +197,7 @@ impl Scene {
 }
 
 /// A property.
-pub trait Invariant: std::fmt::Debug {
+pub trait Invariant: std::fmt::Debug + Send {
     /// Its name, and the clause that demands it.
     fn name(&self) -> (&'static str, &'static str);
 

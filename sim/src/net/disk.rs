@@ -1,0 +1,88 @@
+//! A validator's disk: the store in memory, which tells what became durable.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use quorate_storage::{Durability, Entries, Family, MemorySnapshot, MemoryStore, Store, StoreError, WriteBatch};
+
+use super::sight::Shared;
+use crate::world::invariants::Fact;
+
+/// A store that outlives the nodes which use it. Clones share the disk.
+#[derive(Clone, Debug)]
+pub(super) struct Disk {
+    me: u16,
+    store: MemoryStore,
+    /// Written and not synced, oldest first.
+    unsynced: Arc<Mutex<Vec<WriteBatch>>>,
+    sight: Shared,
+}
+
+impl Disk {
+    pub(super) fn new(me: u16, sight: Shared) -> Self {
+        Self { me, store: MemoryStore::new(), unsynced: Arc::default(), sight }
+    }
+
+    /// The store itself, for faults and comparisons.
+    pub(super) const fn store(&self) -> &MemoryStore {
+        &self.store
+    }
+
+    fn unsynced(&self) -> MutexGuard<'_, Vec<WriteBatch>> {
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Batches that a crash may lose.
+    pub(super) fn at_risk(&self) -> usize {
+        self.unsynced().len()
+    }
+
+    /// The machine dies: the first `keep` batches that weren't synced survive. Gives those.
+    pub(super) fn crash(&self, keep: usize) -> Vec<WriteBatch> {
+        self.store.crash(keep);
+        let mut unsynced = std::mem::take(&mut *self.unsynced());
+        unsynced.truncate(keep);
+        unsynced
+    }
+
+    /// Everything on it is gone.
+    pub(super) fn lose(&self) {
+        self.store.lose_disk();
+        self.unsynced().clear();
+    }
+}
+
+impl Store for Disk {
+    type Snapshot = MemorySnapshot;
+
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.get(family, key)
+    }
+
+    fn scan(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
+        self.store.scan(family, from, to, limit)
+    }
+
+    fn scan_back(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
+        self.store.scan_back(family, from, to, limit)
+    }
+
+    fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StoreError> {
+        // As the store keeps its log: what fails to sync may survive, what fails to write doesn't.
+        let before = self.store.unsynced();
+        let written = self.store.write(batch.clone(), durability);
+        if written.is_ok() || self.store.unsynced() > before {
+            self.unsynced().push(batch);
+        }
+        if written.is_ok() && durability == Durability::Synced {
+            let durable = std::mem::take(&mut *self.unsynced());
+            self.sight.with(|sight| {
+                durable.iter().for_each(|records| sight.see(Fact::Durable { by: self.me, records }));
+            });
+        }
+        written
+    }
+
+    fn snapshot(&self) -> Result<MemorySnapshot, StoreError> {
+        self.store.snapshot()
+    }
+}

@@ -2,7 +2,6 @@
 //! with each input, no clock is read (protocol §4.10).
 
 use quorate_types::ids::View;
-use quorate_types::message::Message;
 use quorate_types::view_change::Complaint;
 
 use crate::config::Now;
@@ -185,11 +184,5 @@ impl Core {
             .filter(|cause| self.complains() && !self.complaints.holds(*cause))
             .filter_map(|cause| self.deadline_of(cause));
         timers.chain(self.judge_again_ms).min()
-    }
-
-    /// A complaint as a message.
-    #[must_use]
-    pub const fn complaint_message(complaint: quorate_types::signed::Signed<Complaint>) -> Message {
-        Message::Complaint(complaint)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A plain function decides (`quorate_replica`), this crate carries events in and actions out:
 //!
-//! * [`config`], [`keys`], [`guard_file`]: what the operator's files say, and the second record of what was
+//! * [`config`], [`guard_file`]: what the operator's files say, and the second record of what was
 //!   signed.
 //! * [`quorum_watch`], [`metrics`], [`telemetry`]: what the operator and the clients are told.
 //! * [`recorder`]: what a replica was told, for replays.
@@ -19,7 +19,6 @@ mod executor;
 pub mod guard_file;
 pub mod hub;
 mod intake;
-pub mod keys;
 mod ledger;
 pub mod metrics;
 mod node;
@@ -33,6 +32,10 @@ pub mod tap;
 pub mod telemetry;
 mod threads;
 
+/// The way to a node's admin socket.
+pub use quorate_transport::channel::{ChannelTiming, unix_channel};
+/// Key files, for whoever makes a cluster.
+pub use quorate_transport::key_file as keys;
 /// The authority that signs the certificates for clients, for whoever makes a cluster.
 pub use quorate_transport::tls;
 pub mod verifier;

@@ -11,7 +11,7 @@ use quorate_types::quorum::Quorum;
 /// So many status intervals without a message mean silence: two may be lost.
 const SILENT_INTERVALS: u64 = 4;
 
-/// A validator that is out of touch.
+/// A validator that is silent or signs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing {
     /// Which.

@@ -9,7 +9,6 @@ use quorate_types::ids::{ClusterId, Epoch, ValidatorIndex};
 use quorate_types::rules::{RuleFault, admit_execution_certificate};
 use quorate_types::set::ValidatorSet;
 use quorate_types::signed::{Signed, Statement, signing_bytes};
-use quorate_types::verified::Context;
 
 use crate::ProofFault;
 
@@ -32,13 +31,6 @@ impl EpochInfo {
     pub fn of_genesis(genesis: &Genesis) -> Self {
         let set = Arc::new(genesis.validator_set());
         Self { cluster: genesis.cluster, scheme: Scheme::Ed25519, epoch: Epoch::ZERO, set }
-    }
-
-    /// The epoch of a validator's context.
-    #[must_use]
-    pub fn of_context(context: &Context) -> Self {
-        let Context { cluster, scheme, epoch, set, .. } = context;
-        Self { cluster: *cluster, scheme: *scheme, epoch: *epoch, set: Arc::clone(set) }
     }
 
     /// Whether a quorum of this epoch signed exactly this execution.

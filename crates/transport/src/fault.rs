@@ -36,6 +36,14 @@ macro_rules! reasons {
                 }
             }
 
+            /// When it is given, for people.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),*).trim(),)*
+                }
+            }
+
             /// The status code that goes with it.
             #[must_use]
             pub const fn code(self) -> Code {
@@ -115,7 +123,15 @@ impl Reason {
     /// again is safe in any case.
     #[must_use]
     pub const fn is_passing(self) -> bool {
-        matches!(self.code(), Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded)
+        matches!(
+            self.code(),
+            Code::Unavailable
+                | Code::ResourceExhausted
+                | Code::DeadlineExceeded
+                // What ails one validator.
+                | Code::DataLoss
+                | Code::Internal
+        )
     }
 }
 
@@ -285,6 +301,31 @@ mod tests {
             (fault.reason.code(), fault.metadata["operation"].as_str()),
             (Code::AlreadyExists, by.to_string().as_str())
         );
+    }
+
+    /// data-model §6.2
+    #[test]
+    fn every_reason_stands_in_the_data_model() {
+        let written = include_str!("../../../docs/data-model.md");
+        for reason in Reason::ALL {
+            let code = format!("{:?}", reason.code());
+            let words = code.chars().enumerate().fold(String::new(), |said, (at, letter)| match letter {
+                'A'..='Z' if at > 0 => format!("{said}_{letter}"),
+                letter => format!("{said}{}", letter.to_ascii_uppercase()),
+            });
+            let row = format!("| `{}` | `{words}` | {} |", reason.name(), reason.meaning());
+            assert!(written.contains(&row), "docs/data-model.md must hold:\n{row}");
+        }
+    }
+
+    #[test]
+    fn what_ails_one_validator_is_asked_of_another() {
+        for reason in [Reason::StoreDamaged, Reason::Internal, Reason::NoQuorum, Reason::Timeout] {
+            assert!(reason.is_passing(), "{reason:?}");
+        }
+        for reason in [Reason::NonceUsed, Reason::ExpiresTooFar, Reason::Malformed, Reason::ReadDenied] {
+            assert!(!reason.is_passing(), "{reason:?}");
+        }
     }
 
     /// data-model §3: the names that judgements have are those that clients see.

@@ -7,6 +7,7 @@
 //! * [`pb`]: the generated code; [`convert`], [`fault`], [`read_token`]: the way between it and the words of
 //!   `quorate-types`, with strict decoding.
 //! * [`limiter`], [`backoff`]: token buckets for peers and clients; waits between attempts.
+//! * [`key_file`]: how keys lie on disk, for nodes and clients alike.
 //!
 //! This crate refuses malformed bytes and wrong keys; it decides nothing. In particular it checks no
 //! signature of a protocol message: that is the door in `quorate_types::verified`.
@@ -16,6 +17,7 @@ pub mod channel;
 pub mod connector;
 pub mod convert;
 pub mod fault;
+pub mod key_file;
 pub mod limiter;
 pub mod links;
 pub mod pb;

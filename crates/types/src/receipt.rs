@@ -94,6 +94,14 @@ macro_rules! rejection_codes {
             /// All codes, by number.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
+            /// When it is given, for people.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),*).trim(),)*
+                }
+            }
+
             /// The name in interfaces.
             #[must_use]
             pub const fn name(self) -> &'static str {
@@ -176,7 +184,7 @@ pub enum Judgement {
         highest: u64,
     },
     /// The author has no right to change anything in this cluster.
-    #[error("the author has no right to change anything in this cluster")]
+    #[error("the author has no right to change anything in this cluster; ask whoever made the genesis")]
     UnknownAuthor,
     /// Expired, and the author's window doesn't show that it never executed.
     #[error("expired at {expired_at_ms}; only a receipt can tell whether it executed before")]
@@ -185,7 +193,9 @@ pub enum Judgement {
         expired_at_ms: u64,
     },
     /// It would live longer than allowed.
-    #[error("expires too far ahead, {latest_ms} is the latest now allowed")]
+    #[error(
+        "expires too far ahead, {latest_ms} is the latest now allowed; sign it with an earlier expiry (--lifetime)"
+    )]
     ExpiresTooFar {
         /// The latest expiry that would be taken, in block time.
         latest_ms: u64,
@@ -327,6 +337,16 @@ impl Canonical for Location {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// data-model §6.3
+    #[test]
+    fn every_rejection_code_stands_in_the_data_model() {
+        let written = include_str!("../../../docs/data-model.md");
+        for code in RejectionCode::ALL {
+            let row = format!("| `{}` | {} | {} |", code.name(), *code as u8, code.meaning());
+            assert!(written.contains(&row), "docs/data-model.md must hold:\n{row}");
+        }
+    }
 
     fn receipt(outcome: Outcome) -> Receipt {
         let id = |byte| OperationId(Digest::new([byte; 32]));

@@ -33,7 +33,7 @@ fields! {
         "addresses": "Addresses that replace those of the genesis, by the validator's name: for private networks and moved machines.";
     }
     "clients" {
-        "listen": "Where clients reach this validator. Loopback, until the operator has decided who may come.";
+        "listen": "Where clients reach this validator. 0.0.0.0 is every interface; the address of one restricts who may come.";
         "plaintext": "Without TLS. For experiments on one machine, and refused on any other address.";
         "requests_per_second": "Calls, and messages on streams, from one address. Above what a validator orders, so that it stops floods and no client that works.";
         "bytes_per_second": "Bytes of operations from one address. As above.";

@@ -46,7 +46,7 @@ pub(crate) struct NodeStatus {
     pub(crate) mode: Mode,
     /// A sentence on why, when the mode isn't `Ordering`; else empty.
     pub(crate) reason: String,
-    /// Who is out of touch.
+    /// Who is silent or signs nothing.
     pub(crate) missing: Vec<Missing>,
     /// Since when no quorum is in touch, by the monotonic clock.
     pub(crate) lacking_since_ms: Option<u64>,
@@ -203,7 +203,11 @@ impl Judge {
         let missing: Vec<&str> =
             self.watch.missing(now_ms).iter().map(|missing| self.name(missing.validator)).collect();
         let needed = self.quorum.quorum();
-        format!("no quorum: {} out of touch, {needed} of {} needed", missing.join(", "), self.quorum.validators())
+        format!(
+            "no quorum: {} silent or signing nothing, {needed} of {} needed",
+            missing.join(", "),
+            self.quorum.validators()
+        )
     }
 
     fn name(&self, validator: ValidatorIndex) -> &str {

@@ -62,7 +62,7 @@ impl Gauges {
             ("quorate_state_age_ms", "Age of the executed state.", now_ms.saturating_sub(status.fresh_at_ms)),
             ("quorate_signs", "Whether it signs.", u64::from(report.standing.signs())),
             ("quorate_safety_alarm", "Whether it stopped over a contradiction.", u64::from(report.is_halted)),
-            ("quorate_missing_validators", "Validators out of touch.", status.missing.len() as u64),
+            ("quorate_missing_validators", "Validators that are silent or sign nothing.", status.missing.len() as u64),
         ];
         for (name, help, value) in figures {
             page.gauge(name, help, value);

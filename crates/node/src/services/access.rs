@@ -5,6 +5,7 @@ use quorate_storage::Store;
 use quorate_transport::fault::{ApiFault, Reason};
 use quorate_transport::read_token::ReadToken;
 use quorate_types::kind::{Kind, Right};
+use quorate_types::operation::Operation;
 use tonic::metadata::MetadataMap;
 
 use super::Api;
@@ -30,6 +31,14 @@ impl<S: Store> Api<S> {
         let Some(token) = ReadToken::of_call(metadata)? else { return Ok(Reader(None)) };
         let key = token.verify(self.context.scheme, self.context.cluster, self.clock.now().wall_ms)?;
         Ok(Reader(Some(key)))
+    }
+
+    /// Whether the reader may read all that an operation names: its body shows what it writes and compares.
+    pub(super) fn may_read_body(&self, operation: &Operation, reader: Reader) -> bool {
+        let content = operation.content();
+        let guarded = content.guards.iter().map(|guard| &guard.entity.kind);
+        let mutated = content.mutations.iter().map(|mutation| &mutation.entity.kind);
+        guarded.chain(mutated).all(|name| self.kinds.kind(name).is_none_or(|kind| reader.may_read(kind)))
     }
 
     /// The kind of this name, if the reader may read it.

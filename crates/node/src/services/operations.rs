@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::access::Reader;
 use super::door::client_of;
 use super::submit::crowded;
 use super::{Api, stopping};
@@ -74,7 +75,8 @@ impl<S: Store> Operations for OperationsService<S> {
         let api = &self.0;
         api.answer(async {
             api.door.admit(client_of(request.extensions()), 0)?;
-            api.get_operation(operation_id("operation", &request.get_ref().operation)?)
+            let reader = api.reader(request.metadata())?;
+            api.get_operation(operation_id("operation", &request.get_ref().operation)?, reader)
         })
         .await
     }
@@ -202,7 +204,7 @@ async fn answer_one<S: Store>(
 }
 
 impl<S: Store> Api<S> {
-    fn get_operation(&self, id: OperationId) -> Result<pb::GetOperationResponse, ApiFault> {
+    fn get_operation(&self, id: OperationId, reader: Reader) -> Result<pb::GetOperationResponse, ApiFault> {
         let fault = |error| self.record_fault(error);
         let Some(place) = self.ledger.place(&id).map_err(fault)? else {
             return Err(self.no_receipt(&id)?);
@@ -217,6 +219,7 @@ impl<S: Store> Api<S> {
                 (pb::Stage::Executed, receipt.map(|receipt| proven_receipt(&receipt, Bytes::new())))
             }
         };
+        let operation = operation.filter(|operation| self.may_read_body(operation, reader));
         let operation = operation.map(|operation| signed_operation_to_wire(operation.signed()));
         Ok(pb::GetOperationResponse { operation, stage: stage.into(), receipt })
     }

@@ -18,6 +18,7 @@ use quorate_transport::fault::{ApiFault, Reason};
 use quorate_transport::pb::operations::v1 as pb;
 use quorate_transport::pb::operations::v1::watch_response::Entry;
 use quorate_types::ids::Sequence;
+use quorate_types::operation::Operation;
 use quorate_types::receipt::{EntityVersion, Receipt};
 use quorate_types::value::Value;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -170,7 +171,9 @@ impl<S: Store> Watch<S> {
         let (author, nonce) = operation
             .as_ref()
             .map_or((Bytes::new(), 0), |operation| (wire(operation.author().as_bytes()), operation.nonce()));
-        let body = operation.filter(|_| self.request.with_bodies);
+        let with_body =
+            |operation: &Arc<Operation>| self.request.with_bodies && self.api.may_read_body(operation, self.reader);
+        let body = operation.filter(with_body);
         Ok(pb::OrderedOperation {
             author,
             nonce,
@@ -180,7 +183,7 @@ impl<S: Store> Watch<S> {
     }
 
     /// An operation that came with an earlier sequence and waited for a parent.
-    fn waited(&self, receipt: &Receipt) -> Result<Option<Arc<quorate_types::operation::Operation>>, End> {
+    fn waited(&self, receipt: &Receipt) -> Result<Option<Arc<Operation>>, End> {
         let place = quorate_replica::records::Place { sequence: receipt.sequence, index: receipt.index };
         let back = u64::from(self.api.context.parameters.waiting_sequences);
         let found = self.api.ledger.operation(&receipt.operation, place, back);

@@ -98,21 +98,36 @@ async fn an_operation_at_the_size_limit_is_ordered_and_one_above_is_refused() {
 async fn a_kind_that_restricts_reading_asks_for_a_token_of_a_key_that_may_read() {
     let cluster = lone().await;
     let secret = EntityId::new("secret", "s");
-    cluster.order(0, &cluster.operation(1, secret, Change::Create { value: None })).await;
-    let get = |token: Option<SecretKey>| {
-        let request = entities::GetRequest { kind: "secret".to_owned(), id: "s".to_owned(), consistency: None };
-        let mut request = Request::new(request);
+    let created = cluster.operation(1, secret, Change::Create { value: None });
+    cluster.order(0, &created).await;
+    let show = |metadata: &mut tonic::metadata::MetadataMap, token: Option<SecretKey>| {
         if let Some(key) = token {
             let expires = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
             let expires = u64::try_from(expires).unwrap() + 60_000;
-            ReadToken::sign(&key, cluster.genesis.cluster, expires).attach(request.metadata_mut());
+            ReadToken::sign(&key, cluster.genesis.cluster, expires).attach(metadata);
         }
+    };
+    let get = |token: Option<SecretKey>| {
+        let request = entities::GetRequest { kind: "secret".to_owned(), id: "s".to_owned(), consistency: None };
+        let mut request = Request::new(request);
+        show(request.metadata_mut(), token);
         let mut client = cluster.entities(0);
         async move { client.get(request).await }
     };
     assert_eq!(fault(&get(None).await.unwrap_err()).reason, Reason::TokenMissing);
     assert_eq!(fault(&get(Some(client_key())).await.unwrap_err()).reason, Reason::ReadDenied);
     assert!(get(Some(reader_key())).await.unwrap().into_inner().entity.is_some());
+    let body_of = async |key: Option<SecretKey>| {
+        let operation = Bytes::copy_from_slice(created.id().0.as_bytes());
+        let mut request = Request::new(pb::GetOperationRequest { operation });
+        show(request.metadata_mut(), key);
+        let found = cluster.operations(0).get_operation(request).await.unwrap().into_inner();
+        assert!(found.receipt.is_some(), "that it executed is no secret");
+        found.operation
+    };
+    assert_eq!(body_of(None).await, None);
+    assert_eq!(body_of(Some(client_key())).await, None);
+    assert!(body_of(Some(reader_key())).await.is_some());
     let unknown = entities::GetRequest { kind: "sekret".to_owned(), ..Default::default() };
     assert_eq!(fault(&cluster.entities(0).get(unknown).await.unwrap_err()).reason, Reason::NotFound);
     cluster.stop_all().await;

@@ -30,6 +30,12 @@ impl OperationBuilder {
         Self { content }
     }
 
+    /// The author's number of the operation.
+    #[must_use]
+    pub const fn nonce(&self) -> u64 {
+        self.content.nonce
+    }
+
     /// States the author's clock.
     #[must_use]
     pub const fn timestamp(mut self, timestamp: HybridTime) -> Self {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use quorate_client::{Client, MemoryNonces, Signer, key_from_seed};
+use quorate_client::{Client, MemoryNonces, SecretKey, Signer};
 use quorate_crypto::{SecretKey, sha256};
 use quorate_types::ids::{OperationId, Sequence};
 use quorate_types::operation::{Change, EntityId, Operation};
@@ -113,7 +113,7 @@ pub fn counter(name: &str, author: usize) -> EntityId {
 /// A key that is a function of a name.
 #[must_use]
 pub fn key(name: &str) -> SecretKey {
-    key_from_seed(*sha256(&[b"author of a test", name.as_bytes()]).as_bytes())
+    SecretKey::from_seed(*sha256(&[b"author of a test", name.as_bytes()]).as_bytes())
 }
 
 /// An author that is a function of a name, and never signed in this cluster.

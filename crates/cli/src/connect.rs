@@ -6,12 +6,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, ensure};
 use clap::Args;
 use quorate_client::{Client, ClientConfig, FileNonces, ReadToken, RetryPolicy, Signer};
+use quorate_crypto::PublicKey;
+use quorate_types::ids::ClusterId;
+use quorate_types::parameters::NONCE_WINDOW;
 
 use crate::files;
 use crate::init::{AUTHORITY, GENESIS};
 
 /// How long a read token is good for.
 const TOKEN_LIFETIME_MS: u64 = 10 * 60 * 1_000;
+
+/// Digits of the cluster's id in the name of a file.
+const CLUSTER_DIGITS: usize = 8;
 
 /// Which cluster, and how to reach it.
 #[derive(Args, Clone, Debug)]
@@ -101,23 +107,51 @@ pub struct AuthorArgs {
 }
 
 impl AuthorArgs {
-    /// The author, with its durable count of nonces. Where there is none yet, the cluster is asked which
-    /// nonces the author has used.
+    /// The author, with its durable count of nonces. The cluster is asked where to go on if there is no count
+    /// yet, or one so far ahead that nothing signed with it would be taken.
     ///
     /// # Errors
     /// If key or count can't be read, or nobody answers.
     pub async fn signer(&self, client: &Client) -> anyhow::Result<Signer<FileNonces>> {
+        self.signer_above(client, 0).await
+    }
+
+    /// As [`AuthorArgs::signer`], never at or below the nonce `used`, whose operation may be sent again.
+    ///
+    /// # Errors
+    /// As [`AuthorArgs::signer`].
+    pub async fn signer_above(&self, client: &Client, used: u64) -> anyhow::Result<Signer<FileNonces>> {
         let key = files::read_key(&self.key)?;
-        let mut path = self.key.clone().into_os_string();
-        path.push(".nonces");
-        let path = PathBuf::from(path);
-        if !path.exists() {
-            let known = client.author(key.public()).await.context("asking which nonces the author has used")?;
-            let first = if known.is_known { known.highest + 1 } else { 1 };
-            files::create(&path, format!("{first:020}\n").as_bytes(), files::Readers::All)?;
+        let known = client.author(key.public()).await.context("asking which nonces the author has used")?;
+        let path = self.nonces_path(client.cluster());
+        let first = if known.is_known { known.highest.saturating_add(1) } else { 1 };
+        let opened = FileNonces::open_from(&path, first.max(used.saturating_add(1)));
+        let mut nonces = opened.with_context(|| format!("opening {}", path.display()))?;
+        let count = nonces.first_free()?;
+        if known.is_known && is_too_far(count, known.highest) {
+            let highest = highest_nonce(client, key.public()).await?;
+            if is_too_far(count, highest) {
+                nonces.restart(count, highest.max(used).saturating_add(1))?;
+            }
         }
-        let nonces = FileNonces::open(&path).with_context(|| format!("opening {}", path.display()))?;
         Ok(Signer::new(key, client.cluster(), nonces))
+    }
+
+    /// Whose operations they are.
+    ///
+    /// # Errors
+    /// If the key can't be read.
+    pub fn author(&self) -> anyhow::Result<PublicKey> {
+        Ok(files::read_key(&self.key)?.public())
+    }
+
+    /// The count of nonces used: beside the key, one for each cluster.
+    #[must_use]
+    pub fn nonces_path(&self, cluster: ClusterId) -> PathBuf {
+        let cluster = cluster.to_string();
+        let mut path = self.key.clone().into_os_string();
+        path.push(format!(".{}.nonces", cluster.get(..CLUSTER_DIGITS).unwrap_or(&cluster)));
+        PathBuf::from(path)
     }
 
     /// The lifetime of an operation in milliseconds.
@@ -125,6 +159,21 @@ impl AuthorArgs {
     pub const fn lifetime_ms(&self) -> u64 {
         self.lifetime.saturating_mul(1_000)
     }
+}
+
+/// Whether a count of nonces is beyond what the cluster takes (data-model §3).
+const fn is_too_far(count: u64, highest: u64) -> bool {
+    count > highest.saturating_add(NONCE_WINDOW)
+}
+
+/// The highest nonce that any validator has executed: one alone may be behind.
+async fn highest_nonce(client: &Client, author: PublicKey) -> anyhow::Result<u64> {
+    let mut highest = 0;
+    for position in 0..client.endpoints().count() {
+        let known = client.starting_at(position)?.author(author).await?;
+        highest = highest.max(known.highest);
+    }
+    Ok(highest)
 }
 
 /// A token that proves who reads, if a key is given.

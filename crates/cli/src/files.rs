@@ -39,6 +39,21 @@ pub fn create(path: &Path, content: &[u8], readers: Readers) -> anyhow::Result<(
     sync_directory(path.parent().unwrap_or(Path::new(".")))
 }
 
+/// Refuses a path at which [`create`] would fail, before anything is done whose result shall go there.
+///
+/// # Errors
+/// If a file of this name is there already, or its directory can't be written.
+pub fn admit_new(path: &Path) -> anyhow::Result<()> {
+    ensure!(
+        path.symlink_metadata().is_err(),
+        "{} exists already and is never overwritten; move it away, or choose another name",
+        path.display()
+    );
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let tried = tempfile::Builder::new().prefix(".quorate-").tempfile_in(directory);
+    tried.map(drop).with_context(|| format!("{} can't be made: its directory can't be written", path.display()))
+}
+
 /// Makes the entries of a directory durable.
 ///
 /// # Errors
@@ -120,6 +135,17 @@ mod tests {
         let made = create_key(&path).unwrap();
         assert_eq!(read_key(&path).unwrap().public(), made.public());
         assert!(read_key(&directory.path().join("none")).unwrap_err().to_string().contains("quorate keygen"));
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_written_is_known_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("receipt");
+        admit_new(&path).unwrap();
+        assert!(!path.exists() && std::fs::read_dir(directory.path()).unwrap().next().is_none());
+        std::fs::write(&path, "").unwrap();
+        assert!(admit_new(&path).unwrap_err().to_string().contains("never overwritten"));
+        assert!(admit_new(&directory.path().join("none/receipt")).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! It composes what the other crates do and decides nothing about the protocol. Every error says what was
 //! wrong and what to do; the exit code is 0 only if everything asked for was done.
 
+pub mod admin;
 pub mod bench;
 pub mod connect;
 pub mod demo;
@@ -38,6 +39,8 @@ struct Arguments {
 enum Command {
     Init(init::InitArgs),
     Start(start::StartArgs),
+    Stop(admin::StopArgs),
+    LogFilter(admin::LogFilterArgs),
     Keygen(keygen::KeygenArgs),
     Submit(Box<submit::SubmitArgs>),
     Get(get::GetArgs),
@@ -57,9 +60,22 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("quorate: {}", words(&error));
-            ExitCode::FAILURE
+            if error.is::<Interrupted>() { ExitCode::from(Interrupted::EXIT_CODE) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Ctrl-C while an operation was on its way.
+#[derive(Debug, thiserror::Error)]
+#[error("operation {id} may still execute; quorate receipt get {id} --wait tells")]
+pub struct Interrupted {
+    /// The operation.
+    pub id: quorate_types::ids::OperationId,
+}
+
+impl Interrupted {
+    /// As a shell reports what SIGINT ended.
+    const EXIT_CODE: u8 = 130;
 }
 
 /// An error with its causes; one whose words already stand in those before isn't said again.
@@ -75,6 +91,8 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Init(args) => args.run(),
         Command::Start(args) => wait(args.run()),
+        Command::Stop(args) => wait(args.run()),
+        Command::LogFilter(args) => wait(args.run()),
         Command::Keygen(args) => args.run(),
         Command::Submit(args) => wait(args.run()),
         Command::Get(args) => wait(args.run()),

@@ -1,8 +1,8 @@
 //! `quorate receipt`: receipts in files, and what they prove to someone who has nothing but the genesis.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use quorate_proof::{EpochInfo, ReceiptProof, VerifiedReceipt};
 use quorate_types::genesis::Genesis;
@@ -80,13 +80,13 @@ impl ReceiptArgs {
 impl GetReceipt {
     async fn run(self) -> anyhow::Result<()> {
         let digest = self.operation.parse().with_context(|| format!("{:?} is no operation's id", self.operation))?;
+        if let Some(path) = &self.output {
+            files::admit_new(path)?;
+        }
         let client = self.cluster.client()?;
         let (receipt, proof) = client.receipt(OperationId(digest), self.wait).await?;
-        if let Some(path) = &self.output {
-            files::create(path, &proof, Readers::All)?;
-        }
         print(&receipt, self.json);
-        Ok(())
+        self.output.as_ref().map_or(Ok(()), |path| keep(&receipt, &proof, path))
     }
 }
 
@@ -96,10 +96,27 @@ impl VerifyReceipt {
         let genesis = Genesis::parse(&genesis).with_context(|| self.genesis.display().to_string())?;
         let proof = ReceiptProof::from_file(&files::read(&self.file)?)
             .with_context(|| format!("{} is no receipt file", self.file.display()))?;
-        let receipt = proof.verify(&EpochInfo::of_genesis(&genesis))?;
+        let receipt = proof.verify(&EpochInfo::of_genesis(&genesis)).map_err(|fault| {
+            anyhow!("the receipt doesn't verify: {fault}; is this the genesis of the receipt's cluster?")
+        })?;
         print(&receipt, self.json);
         Ok(())
     }
+}
+
+/// Keeps a receipt's proof in a new file.
+///
+/// # Errors
+/// If it can't be kept: what executed, and how to get the receipt again.
+pub fn keep(verified: &VerifiedReceipt, proof: &[u8], path: &Path) -> anyhow::Result<()> {
+    files::create(path, proof, Readers::All).map_err(|why| {
+        let Receipt { operation, sequence, .. } = verified.receipt();
+        anyhow!(
+            "operation {operation} executed at sequence {sequence}, but its receipt couldn't be kept in {}: {why:#}. \
+             Don't submit it again; fetch it: quorate receipt get {operation} --output OTHER",
+            path.display()
+        )
+    })
 }
 
 /// Prints a receipt that was verified.

@@ -68,7 +68,8 @@ impl StatusArgs {
 fn words(answers: &[Answer]) -> String {
     let problems = answers.iter().filter_map(|answer| {
         let fault = answer.status.as_ref().err()?;
-        Some(format!("{}: {fault}", answer.endpoint))
+        let said = fault.to_string();
+        Some(if said.contains(&answer.endpoint) { said } else { format!("{}: {said}", answer.endpoint) })
     });
     problems.collect::<Vec<_>>().join("; ")
 }

@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 
 use crate::connect::ClusterArgs;
 use crate::json::{from_value, hex_of_bytes};
-use crate::paint;
+use crate::{files, paint};
 
 /// Shows everything that is executed, in order, as it happens. Breaks are mended; the stream goes on behind the
 /// last whole sequence.
@@ -49,6 +49,10 @@ pub struct WatchArgs {
     #[arg(long, value_name = "SEQUENCE")]
     to: Option<u64>,
 
+    /// The reader's key, where kinds restrict reading
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+
     /// Prints JSON, one entry on a line
     #[arg(long)]
     json: bool,
@@ -77,11 +81,17 @@ impl WatchArgs {
             with_bodies: false,
             with_proofs: false,
         });
+        if let Some(path) = &self.key {
+            watch = watch.with_key(files::read_key(path)?);
+        }
         let ended = tokio::select! {
             result = self.follow(&mut watch) => result,
             interrupted = tokio::signal::ctrl_c() => interrupted.context("waiting for Ctrl-C"),
         };
-        eprintln!("{}", paint::faint(&format!("to go on: quorate watch --from {}", watch.resume_from())));
+        // Nothing was open before: from now on means what it meant.
+        if watch.resume_from() > Sequence::ZERO {
+            eprintln!("{}", paint::faint(&format!("to go on: quorate watch --from {}", watch.resume_from())));
+        }
         ended
     }
 

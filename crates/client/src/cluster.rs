@@ -1,19 +1,32 @@
 //! The connections to a cluster's validators, and the one place where calls are retried.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use quorate_proof::{ReceiptProof, ReceiptVerifier, VerifiedReceipt};
 use quorate_transport::TcpConnector;
 use quorate_transport::channel::channel;
+use quorate_transport::fault::Reason;
+use quorate_transport::pb::cluster::v1::StatusRequest;
+use quorate_transport::pb::cluster::v1::cluster_client::ClusterClient;
 use quorate_transport::pb::operations::v1::ProvenReceipt;
 use quorate_types::genesis::Genesis;
 use quorate_types::ids::{ClusterId, OperationId};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 use crate::config::{ClientConfig, RetryPolicy};
-use crate::fault::ClientFault;
+use crate::fault::{ClientFault, Hint};
+
+/// The shortest time that a validator has for its answer, if there is so much in all.
+const SHORTEST_ATTEMPT: Duration = Duration::from_millis(250);
+
+/// Validators whose last words an error repeats.
+const QUOTED: usize = 4;
 
 /// A client of one cluster. Cheap to clone; all clones share connections.
 #[derive(Clone, Debug)]
@@ -25,6 +38,8 @@ pub struct Client {
 pub(crate) struct Inner {
     pub(crate) config: ClientConfig,
     endpoints: Vec<Endpoint>,
+    /// Of each endpoint, whether it was seen to belong to this cluster.
+    admitted: Vec<AtomicBool>,
     /// The endpoint to try first: the last one that answered.
     preferred: AtomicUsize,
     verifier: Mutex<ReceiptVerifier>,
@@ -34,7 +49,38 @@ pub(crate) struct Inner {
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint {
     pub(crate) address: String,
-    pub(crate) channel: Channel,
+    position: usize,
+    channel: Channel,
+    deadline: Deadline,
+}
+
+/// How a service of an endpoint is reached.
+pub(crate) type Service = InterceptedService<Channel, Deadline>;
+
+/// Tells the validator how long the client waits, so that it says what keeps it before that time is up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(Option<Duration>);
+
+impl Interceptor for Deadline {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
+        if let Self(Some(wait)) = self {
+            request.set_timeout(*wait);
+        }
+        Ok(request)
+    }
+}
+
+impl Endpoint {
+    /// The way to a service.
+    pub(crate) fn service(&self) -> Service {
+        InterceptedService::new(self.channel.clone(), self.deadline)
+    }
+
+    /// The endpoint for calls that take at most so long.
+    pub(crate) const fn within(mut self, wait: Duration) -> Self {
+        self.deadline = Deadline(Some(wait));
+        self
+    }
 }
 
 impl Client {
@@ -43,13 +89,14 @@ impl Client {
     /// # Errors
     /// If an address can't be one.
     pub fn new(config: ClientConfig) -> Result<Self, ClientFault> {
-        let connect = |address: &String| {
+        let connect = |(position, address): (usize, &String)| {
             let channel = channel(TcpConnector, address, config.tls.clone(), config.timing)?;
-            Ok::<_, ClientFault>(Endpoint { address: address.clone(), channel })
+            Ok::<_, ClientFault>(Endpoint { address: address.clone(), position, channel, deadline: Deadline(None) })
         };
-        let endpoints = config.endpoints.iter().map(connect).collect::<Result<_, _>>()?;
+        let endpoints: Vec<_> = config.endpoints.iter().enumerate().map(connect).collect::<Result<_, _>>()?;
+        let admitted = endpoints.iter().map(|_| AtomicBool::new(false)).collect();
         let verifier = Mutex::new(ReceiptVerifier::new(config.epoch.clone()));
-        Ok(Self { inner: Arc::new(Inner { config, endpoints, preferred: AtomicUsize::new(0), verifier }) })
+        Ok(Self { inner: Arc::new(Inner { config, endpoints, admitted, preferred: AtomicUsize::new(0), verifier }) })
     }
 
     /// The cluster's id, which every operation names.
@@ -109,21 +156,96 @@ impl Client {
         let policy = self.inner.config.retry;
         let started = Instant::now();
         let mut pause = Pause::new(policy);
+        let mut faults = BTreeMap::new();
         loop {
-            let endpoint = self.endpoint();
-            let fault = match tokio::time::timeout(policy.attempt, attempt(endpoint.clone())).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(fault)) if !fault.is_passing() => return Err(fault),
-                Ok(Err(fault)) => fault,
-                Err(_) => ClientFault::StreamEnded { endpoint: endpoint.address.clone() },
+            let endpoint = self.endpoint().within(self.attempt());
+            let answer = async {
+                self.admit(&endpoint).await?;
+                attempt(endpoint.clone()).await
+            };
+            let fault = match self.in_time(&endpoint, answer).await {
+                Ok(answer) => return Ok(answer),
+                Err(fault) if !fault.is_passing() => return Err(fault),
+                Err(fault) => fault,
             };
             self.turn_away_from(&endpoint);
-            if started.elapsed() >= policy.total {
-                let (endpoints, seconds) = (self.inner.endpoints.len(), policy.total.as_secs());
-                return Err(ClientFault::NoAnswer { endpoints, seconds, last: fault.to_string() });
+            let wait = pause.after(&fault);
+            faults.insert(endpoint.position, fault);
+            if let Some(fault) = self.nobody_belongs(&mut faults) {
+                return Err(fault);
             }
-            tokio::time::sleep(pause.after(&fault)).await;
+            if started.elapsed() >= policy.total {
+                return Err(no_answer(faults, policy));
+            }
+            tokio::time::sleep(wait).await;
         }
+    }
+
+    /// How long one validator has for its answer: short enough that each is asked once before time is up.
+    pub(crate) fn attempt(&self) -> Duration {
+        let policy = self.inner.config.retry;
+        let share = policy.total / u32::try_from(self.inner.endpoints.len()).unwrap_or(u32::MAX).max(1);
+        policy.attempt.min(share.max(SHORTEST_ATTEMPT.min(policy.total)))
+    }
+
+    /// An answer within the endpoint's time.
+    ///
+    /// # Errors
+    /// [`ClientFault::TimedOut`], or why there is none.
+    pub(crate) async fn in_time<T>(
+        &self,
+        endpoint: &Endpoint,
+        answer: impl Future<Output = Result<T, ClientFault>>,
+    ) -> Result<T, ClientFault> {
+        let after = endpoint.deadline.0.unwrap_or(self.inner.config.retry.attempt);
+        let timed_out = || ClientFault::TimedOut { endpoint: endpoint.address.clone(), after };
+        match tokio::time::timeout(after, answer).await {
+            Ok(Err(ClientFault::Transport { status, .. }))
+                if matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded) =>
+            {
+                Err(timed_out())
+            }
+            Ok(Err(fault)) => {
+                let hint = Hint::of(self.inner.config.tls.is_some(), &fault);
+                Err(fault.with_hint(hint))
+            }
+            Ok(answer) => answer,
+            Err(_) => Err(timed_out()),
+        }
+    }
+
+    /// Asks once whether an endpoint's validator belongs to this cluster: its reads aren't proven.
+    ///
+    /// # Errors
+    /// If it belongs to another, or doesn't answer.
+    pub(crate) async fn admit(&self, endpoint: &Endpoint) -> Result<(), ClientFault> {
+        let Some(admitted) = self.inner.admitted.get(endpoint.position) else { return Ok(()) };
+        if admitted.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let asked = ClusterClient::new(endpoint.service()).status(StatusRequest::default()).await;
+        let status = asked.map_err(|status| ClientFault::of_status(&endpoint.address, status))?;
+        self.admit_cluster(endpoint, &status.get_ref().cluster)?;
+        admitted.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Refuses the status of another cluster's validator.
+    pub(crate) fn admit_cluster(&self, endpoint: &Endpoint, found: &[u8]) -> Result<(), ClientFault> {
+        let expected = self.cluster();
+        if found == expected.0.as_bytes() {
+            return Ok(());
+        }
+        let found = <[u8; 32]>::try_from(found).unwrap_or_default();
+        let found = ClusterId(quorate_crypto::Digest::new(found));
+        Err(ClientFault::OtherCluster { endpoint: endpoint.address.clone(), found, expected })
+    }
+
+    /// The fault to end with, if every endpoint belongs to another cluster: no waiting mends that.
+    fn nobody_belongs(&self, faults: &mut BTreeMap<usize, ClientFault>) -> Option<ClientFault> {
+        let is_wrong = |fault: &ClientFault| matches!(fault, ClientFault::OtherCluster { .. });
+        let is_over = faults.len() == self.inner.endpoints.len() && faults.values().all(is_wrong);
+        if is_over { faults.pop_first().map(|(_, fault)| fault) } else { None }
     }
 
     /// The receipt that a validator answered with, verified against the genesis.
@@ -148,6 +270,26 @@ impl Client {
     }
 }
 
+/// What all said who were asked: who knows why nothing is ordered comes first, who said nothing last.
+fn no_answer(faults: BTreeMap<usize, ClientFault>, policy: RetryPolicy) -> ClientFault {
+    let endpoints = faults.len();
+    let mut faults: Vec<ClientFault> = faults.into_values().collect();
+    faults.sort_by_key(|fault| match fault.reason() {
+        Some(Reason::NoQuorum) => 0,
+        Some(_) => 1,
+        None => 2,
+    });
+    let mut words: Vec<String> = Vec::new();
+    for fault in faults {
+        let said = fault.to_string();
+        if !words.contains(&said) {
+            words.push(said);
+        }
+    }
+    words.truncate(QUOTED);
+    ClientFault::NoAnswer { endpoints, seconds: policy.total.as_secs(), last: words.join("; ") }
+}
+
 /// The waits between tries: doubling, with jitter, or as long as a validator asks for.
 pub(crate) struct Pause {
     policy: RetryPolicy,
@@ -168,5 +310,69 @@ impl Pause {
         };
         let jitter = rand::random_range(0.5..1.0);
         pause.mul_f64(jitter).max(asked.min(self.policy.longest_pause))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_crypto::Digest;
+    use quorate_transport::fault::ApiFault;
+    use quorate_transport::pb::operations::v1::GetAuthorResponse;
+
+    use super::*;
+    use crate::testing::{self, Fake, LONG, PATIENCE};
+
+    async fn ask(client: &Client) -> Result<GetAuthorResponse, ClientFault> {
+        let author = testing::signer(client).author();
+        tokio::time::timeout(LONG, client.author(author)).await.expect("patience ends")
+    }
+
+    #[tokio::test]
+    async fn a_validator_that_never_answers_is_told_how_long_it_has_and_named() {
+        let fake = Fake::new();
+        let address = fake.clone().start().await;
+        let fault = ask(&testing::client([address.as_str()])).await.unwrap_err().to_string();
+        assert!(fault.contains(&format!("{address} gave no answer within 0.4 s")), "{fault}");
+        assert!(fault.contains("any of 1 validators asked"), "{fault}");
+        assert!(fake.was_asked_within().iter().all(|wait| *wait <= PATIENCE && !wait.is_zero()));
+        assert!(!fake.was_asked_within().is_empty(), "it wasn't told");
+    }
+
+    #[tokio::test]
+    async fn why_nothing_is_ordered_comes_before_what_the_unreachable_say() {
+        let reason = ApiFault::new(Reason::NoQuorum, "no quorum: v2 silent");
+        let address = Fake::new().knows_author(Err(reason)).start().await;
+        let client = testing::client(["127.0.0.1:1", address.as_str(), "127.0.0.1:2"]);
+        let fault = ask(&client).await.unwrap_err();
+        let ClientFault::NoAnswer { endpoints, last, .. } = fault else { panic!("{fault}") };
+        assert!(endpoints >= 2 && last.starts_with("NO_QUORUM: no quorum: v2 silent; "), "{last}");
+    }
+
+    #[tokio::test]
+    async fn a_damaged_validator_is_no_reason_to_give_up() {
+        for reason in [Reason::StoreDamaged, Reason::Internal] {
+            let damaged = Fake::new().knows_author(Err(ApiFault::new(reason, "damaged"))).start().await;
+            let sound = GetAuthorResponse { highest: 7, is_known: true, ..Default::default() };
+            let sound = Fake::new().knows_author(Ok(sound)).start().await;
+            let client = testing::client([damaged.as_str(), sound.as_str()]);
+            assert_eq!(ask(&client).await.unwrap().highest, 7);
+        }
+    }
+
+    #[tokio::test]
+    async fn another_clusters_validator_is_refused_by_name_and_never_read_from() {
+        let other = ClusterId(Digest::new([7; 32]));
+        let foreign = || Fake::new().of_cluster(other).knows_author(Ok(GetAuthorResponse::default()));
+        let addresses = [foreign().start().await, foreign().start().await];
+        let client = testing::client(addresses.iter().map(String::as_str));
+        let said =
+            format!("{} belongs to cluster {other}, the genesis file is that of {}", addresses[0], client.cluster());
+        let started = Instant::now();
+        assert_eq!(ask(&client).await.unwrap_err().to_string(), said);
+        assert!(started.elapsed() < PATIENCE, "no waiting mends it");
+        assert!(client.status(1, None).await.unwrap_err().to_string().contains("belongs to cluster"));
+        let sound = Fake::new().knows_author(Ok(GetAuthorResponse { highest: 5, ..Default::default() })).start().await;
+        let client = testing::client([addresses[0].as_str(), sound.as_str()]);
+        assert_eq!(ask(&client).await.unwrap().highest, 5);
     }
 }

@@ -1,9 +1,11 @@
 //! What can come out of a call instead of what was asked for.
 
+use std::time::Duration;
+
 use quorate_proof::{ProofFault, VerifiedReceipt};
 use quorate_transport::convert::FieldFault;
 use quorate_transport::fault::{ApiFault, Reason};
-use quorate_types::ids::OperationId;
+use quorate_types::ids::{ClusterId, OperationId};
 use quorate_types::receipt::{Outcome, Rejection};
 use tonic::{Code, Status};
 
@@ -41,14 +43,32 @@ pub enum ClientFault {
     Api(#[from] ApiFault),
     /// No validator gave an answer in time. An operation may still execute: submitting the same one again is
     /// safe, and tells.
-    #[error("no answer from any of {endpoints} validators within {seconds} s; the last said: {last}")]
+    #[error("no answer from any of {endpoints} validators asked within {seconds} s: {last}")]
     NoAnswer {
-        /// How many were tried.
+        /// How many were asked.
         endpoints: usize,
         /// For how long.
         seconds: u64,
-        /// The last failure.
+        /// What they said last.
         last: String,
+    },
+    /// A validator didn't answer in its time.
+    #[error("{endpoint} gave no answer within {} s", after.as_secs_f32())]
+    TimedOut {
+        /// Which.
+        endpoint: String,
+        /// How long it had.
+        after: Duration,
+    },
+    /// A validator of another cluster.
+    #[error("{endpoint} belongs to cluster {found}, the genesis file is that of {expected}")]
+    OtherCluster {
+        /// Which.
+        endpoint: String,
+        /// Its cluster.
+        found: ClusterId,
+        /// The one of the genesis file.
+        expected: ClusterId,
     },
     /// A validator answered with what doesn't hold. It is faulty, or speaks for another cluster.
     #[error("validator at {endpoint} answered with a proof that doesn't hold: {fault}")]
@@ -77,12 +97,14 @@ pub enum ClientFault {
         fault: FieldFault,
     },
     /// A validator's status that isn't one of ours.
-    #[error("validator at {endpoint}: {}: {}", status.code(), status.message())]
+    #[error("validator at {endpoint}: {}{}", words(status), hint.words())]
     Transport {
         /// Which.
         endpoint: String,
         /// What gRPC says.
         status: Box<Status>,
+        /// What may be the matter.
+        hint: Hint,
     },
     /// A stream of answers ended.
     #[error("the stream to {endpoint} ended")]
@@ -95,12 +117,68 @@ pub enum ClientFault {
     Address(#[from] quorate_transport::channel::ChannelFault),
 }
 
+/// What may be the matter with a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hint {
+    /// Nothing that a caller could change.
+    #[default]
+    None,
+    /// The certificate isn't signed by the authority that the client trusts.
+    Authority,
+    /// The client speaks without TLS.
+    Plaintext,
+}
+
+impl Hint {
+    pub(crate) fn of(has_tls: bool, fault: &ClientFault) -> Self {
+        match fault {
+            ClientFault::Transport { status, .. } if has_tls && words(status).contains("certificate") => {
+                Self::Authority
+            }
+            // A refused connection says nothing about what the other end wants.
+            ClientFault::Transport { status, .. } if !has_tls && !words(status).contains("connect error") => {
+                Self::Plaintext
+            }
+            _ => Self::None,
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Authority => "; is --authority this cluster's authority.crt?",
+            Self::Plaintext => "; does it want TLS? Try without --plaintext",
+        }
+    }
+}
+
+/// A status with what caused it, each said once.
+fn words(status: &Status) -> String {
+    let mut said = format!("{}: {}", status.code(), status.message());
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !said.contains(&cause) {
+            said = format!("{said}: {cause}");
+        }
+        source = error.source();
+    }
+    said
+}
+
 impl ClientFault {
     pub(crate) fn of_status(endpoint: &str, status: Status) -> Self {
         match ApiFault::of_status(&status) {
             Some(fault) => Self::Api(fault),
-            None => Self::Transport { endpoint: endpoint.to_owned(), status: Box::new(status) },
+            None => Self::Transport { endpoint: endpoint.to_owned(), status: Box::new(status), hint: Hint::None },
         }
+    }
+
+    pub(crate) fn with_hint(mut self, found: Hint) -> Self {
+        if let Self::Transport { hint, .. } = &mut self {
+            *hint = found;
+        }
+        self
     }
 
     /// Whether trying again, elsewhere or later, may help. A lying validator is a reason to ask another.
@@ -112,6 +190,8 @@ impl ClientFault {
             // A request beyond the size of a message, or for a call that this version doesn't have.
             Self::Transport { status, .. } => !matches!(status.code(), Code::OutOfRange | Code::Unimplemented),
             Self::NoAnswer { .. }
+            | Self::TimedOut { .. }
+            | Self::OtherCluster { .. }
             | Self::Proof { .. }
             | Self::OtherOperation { .. }
             | Self::Answer { .. }

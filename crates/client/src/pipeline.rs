@@ -102,6 +102,8 @@ impl Run {
             let fault = self.serve(&endpoint).await;
             let Some(fault) = fault else { return };
             self.client.turn_away_from(&endpoint);
+            // Seen here too: a stream that never opens takes nothing in.
+            self.is_open &= !(self.taken.is_closed() && self.taken.is_empty());
             if self.waiting.len() < before {
                 failing_since = None;
                 pause = Pause::new(self.client.inner.config.retry);
@@ -118,14 +120,17 @@ impl Run {
     /// One stream to one validator, until it fails or everything is answered (`None`).
     async fn serve(&mut self, endpoint: &Endpoint) -> Option<ClientFault> {
         let (requests, outgoing) = mpsc::channel(256);
-        let mut service = operations(endpoint);
-        let opened = service.submit_stream(ReceiverStream::new(outgoing));
         let attempt = self.client.inner.config.retry.attempt;
         let ended = || ClientFault::StreamEnded { endpoint: endpoint.address.clone() };
-        let mut answers = match tokio::time::timeout(attempt, opened).await {
-            Ok(Ok(answers)) => answers.into_inner(),
-            Ok(Err(status)) => return Some(ClientFault::of_status(&endpoint.address, status)),
-            Err(_) => return Some(ended()),
+        let timed_out = || ClientFault::TimedOut { endpoint: endpoint.address.clone(), after: attempt };
+        let opened = async {
+            self.client.admit(endpoint).await?;
+            let answers = operations(endpoint).submit_stream(ReceiverStream::new(outgoing)).await;
+            Ok(answers.map_err(|status| ClientFault::of_status(&endpoint.address, status))?.into_inner())
+        };
+        let mut answers = match self.client.in_time(endpoint, opened).await {
+            Ok(answers) => answers,
+            Err(fault) => return Some(fault),
         };
         // What an earlier stream left unanswered goes first.
         let mut resend: Vec<(u64, Arc<Operation>)> =
@@ -161,7 +166,7 @@ impl Run {
                         }
                     }
                 },
-                () = tokio::time::sleep(attempt), if !self.waiting.is_empty() => return Some(ended()),
+                () = tokio::time::sleep(attempt), if !self.waiting.is_empty() => return Some(timed_out()),
             }
         }
     }
@@ -199,6 +204,10 @@ impl Run {
     /// Time is up for all that wait: each is told so.
     async fn give_up(&mut self, fault: &ClientFault) {
         let policy = self.client.inner.config.retry;
+        while let Ok(held) = self.taken.try_recv() {
+            self.next += 1;
+            self.waiting.insert(self.next, held);
+        }
         for (_, InFlight { operation, sent_at, .. }) in std::mem::take(&mut self.waiting) {
             let result = Err(ClientFault::NoAnswer {
                 endpoints: self.client.endpoints().count(),
@@ -215,5 +224,33 @@ fn request(correlation: u64, operation: &Operation) -> pb::SubmitStreamRequest {
         correlation,
         operation: Some(signed_operation_to_wire(operation.signed())),
         wait: pb::Wait::Executed.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_types::operation::{Change, EntityId};
+
+    use super::*;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn a_pipeline_ends_and_says_why_when_nobody_can_be_reached() {
+        let client = testing::client(["127.0.0.1:1"]);
+        let mut signer = testing::signer(&client);
+        let (pipeline, mut answers) = client.pipeline(8);
+        for _ in 0..3 {
+            let draft = signer.draft(1_000).unwrap().mutate(EntityId::new("counter", "c"), Change::Add { by: 1 });
+            assert!(pipeline.send(Arc::new(signer.sign(draft).unwrap())).await);
+        }
+        let ended = async {
+            for _ in 0..3 {
+                let settled = answers.recv().await.unwrap();
+                assert!(matches!(settled.result, Err(ClientFault::NoAnswer { .. })), "{:?}", settled.result);
+            }
+            pipeline.close().await;
+            assert!(answers.recv().await.is_none());
+        };
+        tokio::time::timeout(testing::LONG, ended).await.unwrap();
     }
 }

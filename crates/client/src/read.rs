@@ -10,16 +10,16 @@ use quorate_types::ids::{BlockTime, OperationId, Sequence};
 use quorate_types::operation::EntityId;
 use quorate_types::value::Value;
 
-use crate::cluster::{Client, Endpoint};
+use crate::cluster::{Client, Endpoint, Service};
 use crate::fault::ClientFault;
 use crate::submit::MAX_ANSWER_BYTES;
 
 /// How fresh a read must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consistency {
-    /// The answering validator's executed state, at most this old in milliseconds by its block time; 0: any age.
+    /// The answering validator's executed state, at most this old; 0: any age.
     Local {
-        /// The bound.
+        /// Milliseconds since the validator last knew that a quorum had nothing newer.
         max_age_ms: u64,
     },
     /// Executed at least up to this sequence: the validator waits until it is.
@@ -50,7 +50,7 @@ pub struct Read<T> {
     pub sequence: Sequence,
     /// The block time of that sequence.
     pub block_time: BlockTime,
-    /// How far that lay behind the validator's clock, in milliseconds.
+    /// Milliseconds since the validator last knew that a quorum had nothing newer.
     pub age_ms: u64,
 }
 
@@ -134,21 +134,22 @@ impl Client {
     ) -> Result<cluster_pb::StatusResponse, ClientFault> {
         let endpoint = self.endpoint_at(position).unwrap_or_else(|| self.endpoint());
         let dump = dump_at.map(|sequence| cluster_pb::DumpRequest { at_sequence: sequence.0 });
-        let mut service = ClusterClient::new(endpoint.channel.clone());
-        let call = service.status(cluster_pb::StatusRequest { dump });
         // A digest walks the whole state; the ordinary status answers at once.
         let attempt = self.inner.config.retry.attempt * if dump_at.is_some() { 12 } else { 1 };
-        match tokio::time::timeout(attempt, call).await {
-            Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) => Err(ClientFault::of_status(&endpoint.address, status)),
-            Err(_) => Err(ClientFault::StreamEnded { endpoint: endpoint.address }),
-        }
+        let endpoint = endpoint.within(attempt);
+        let answer = async {
+            let asked = ClusterClient::new(endpoint.service()).status(cluster_pb::StatusRequest { dump }).await;
+            let status = asked.map_err(|status| ClientFault::of_status(&endpoint.address, status))?.into_inner();
+            self.admit_cluster(&endpoint, &status.cluster)?;
+            Ok(status)
+        };
+        self.in_time(&endpoint, answer).await
     }
 
     /// A session: reads your writes, and never goes back (data-model §5).
     #[must_use]
     pub const fn session(&self) -> Session<'_> {
-        Session { client: self, seen: Sequence::ZERO }
+        Session { client: self, seen: Sequence::ZERO, token: None }
     }
 }
 
@@ -157,9 +158,17 @@ impl Client {
 pub struct Session<'a> {
     client: &'a Client,
     seen: Sequence,
+    token: Option<ReadToken>,
 }
 
 impl Session<'_> {
+    /// Reads of this session show this token, for kinds that restrict reading.
+    #[must_use]
+    pub fn with_token(mut self, token: ReadToken) -> Self {
+        self.token = Some(token);
+        self
+    }
+
     /// Notes a sequence that was seen elsewhere: a receipt's, say.
     pub fn saw(&mut self, sequence: Sequence) {
         self.seen = self.seen.max(sequence);
@@ -189,7 +198,7 @@ impl Session<'_> {
     /// # Errors
     /// As [`Client::get`].
     pub async fn get(&mut self, entity: &EntityId) -> Result<Read<Option<Entity>>, ClientFault> {
-        let read = self.client.get(entity, Consistency::AtLeast(self.seen), None).await?;
+        let read = self.client.get(entity, Consistency::AtLeast(self.seen), self.token.as_ref()).await?;
         self.saw(read.sequence);
         Ok(read)
     }
@@ -204,7 +213,7 @@ fn consistency_to_wire(consistency: Consistency) -> pb::Consistency {
     pb::Consistency { level: Some(level) }
 }
 
-fn with_token<T>(message: T, token: Option<&ReadToken>) -> tonic::Request<T> {
+pub(crate) fn with_token<T>(message: T, token: Option<&ReadToken>) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     if let Some(token) = token {
         token.attach(request.metadata_mut());
@@ -229,6 +238,6 @@ fn entity_of(endpoint: &Endpoint, found: pb::Entity) -> Result<Entity, ClientFau
     })
 }
 
-fn entities(endpoint: &Endpoint) -> EntitiesClient<tonic::transport::Channel> {
-    EntitiesClient::new(endpoint.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
+fn entities(endpoint: &Endpoint) -> EntitiesClient<Service> {
+    EntitiesClient::new(endpoint.service()).max_decoding_message_size(MAX_ANSWER_BYTES)
 }

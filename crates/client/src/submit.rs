@@ -3,14 +3,25 @@
 use bytes::Bytes;
 use quorate_crypto::PublicKey;
 use quorate_proof::{ReceiptProof, VerifiedReceipt};
-use quorate_transport::convert::signed_operation_to_wire;
+use quorate_transport::convert::{operation_id, signed_operation, signed_operation_to_wire};
 use quorate_transport::pb::operations::v1 as pb;
 use quorate_transport::pb::operations::v1::operations_client::OperationsClient;
-use quorate_types::ids::OperationId;
-use quorate_types::operation::Operation;
+use quorate_transport::read_token::ReadToken;
+use quorate_types::ids::{OperationId, Sequence};
+use quorate_types::operation::{EntityId, Operation};
 
-use crate::cluster::{Client, Endpoint};
+use crate::cluster::{Client, Endpoint, Service};
 use crate::fault::ClientFault;
+use crate::read::with_token;
+
+/// What a validator knows of an operation that executed.
+#[derive(Debug)]
+pub struct KnownOperation {
+    /// The operation; `None` if it may not be read.
+    pub operation: Option<Operation>,
+    /// Its receipt, verified; `None` as long as it can't be proven.
+    pub receipt: Option<VerifiedReceipt>,
+}
 
 impl Client {
     /// Submits an operation and waits for its receipt, verified. The receipt may say that it was rejected
@@ -81,6 +92,66 @@ impl Client {
         .await
     }
 
+    /// An operation, if a validator knows that it executed: itself, its receipt, and the proof if there is one
+    /// yet. Without the right to read all that it names, given by `token`, the operation is left out.
+    ///
+    /// # Errors
+    /// If none answered, or none knows of it ([`crate::Reason::NotFound`]).
+    pub async fn operation(&self, id: OperationId, token: Option<&ReadToken>) -> Result<KnownOperation, ClientFault> {
+        let request = pb::GetOperationRequest { operation: Bytes::copy_from_slice(id.0.as_bytes()) };
+        self.call(|endpoint| {
+            let request = with_token(request.clone(), token);
+            async move {
+                let answer = operations(&endpoint).get_operation(request).await;
+                let answer = answer.map_err(|status| ClientFault::of_status(&endpoint.address, status))?.into_inner();
+                self.known(&endpoint, id, answer)
+            }
+        })
+        .await
+    }
+
+    fn known(
+        &self,
+        endpoint: &Endpoint,
+        id: OperationId,
+        answer: pb::GetOperationResponse,
+    ) -> Result<KnownOperation, ClientFault> {
+        let signed = answer.operation.is_some().then(|| signed_operation(answer.operation)).transpose();
+        let signed = signed.map_err(|fault| ClientFault::Answer { endpoint: endpoint.address.clone(), fault })?;
+        let operation = signed.map(|signed| Operation::decode(&signed)).transpose().map_err(|_| missing(endpoint))?;
+        if let Some(found) = operation.as_ref().map(Operation::id).filter(|found| *found != id) {
+            return Err(ClientFault::OtherOperation { endpoint: endpoint.address.clone(), asked: id, found });
+        }
+        let proven = answer.receipt.filter(|proven| !proven.proof.is_empty());
+        let receipt = proven.map(|proven| self.verify(endpoint, id, &proven)).transpose()?;
+        Ok(KnownOperation { operation, receipt })
+    }
+
+    /// The operations that no executed one names as its parent, newest first: of one entity, or of all. One
+    /// validator's word.
+    ///
+    /// # Errors
+    /// If none answered, or reading is denied.
+    pub async fn heads(
+        &self,
+        entity: Option<&EntityId>,
+        token: Option<&ReadToken>,
+    ) -> Result<Vec<(OperationId, Sequence)>, ClientFault> {
+        let entity = entity.map(|name| pb::EntityName { kind: name.kind.clone(), id: name.id.clone() });
+        let message = pb::GetHeadsRequest { entity };
+        self.call(|endpoint| {
+            let request = with_token(message.clone(), token);
+            async move {
+                let answer = operations(&endpoint).get_heads(request).await;
+                let answer = answer.map_err(|status| ClientFault::of_status(&endpoint.address, status))?.into_inner();
+                let fault = |fault| ClientFault::Answer { endpoint: endpoint.address.clone(), fault };
+                let head = |head: pb::Head| Ok((operation_id("operation", &head.operation)?, Sequence(head.sequence)));
+                answer.heads.into_iter().map(head).collect::<Result<_, _>>().map_err(fault)
+            }
+        })
+        .await
+    }
+
     /// Verifies a receipt file's content against this cluster's genesis; asks nobody.
     ///
     /// # Errors
@@ -91,8 +162,8 @@ impl Client {
 }
 
 /// The operations service of an endpoint.
-pub(crate) fn operations(endpoint: &Endpoint) -> OperationsClient<tonic::transport::Channel> {
-    OperationsClient::new(endpoint.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
+pub(crate) fn operations(endpoint: &Endpoint) -> OperationsClient<Service> {
+    OperationsClient::new(endpoint.service()).max_decoding_message_size(MAX_ANSWER_BYTES)
 }
 
 /// The largest answer taken from a validator.

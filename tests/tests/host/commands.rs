@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use quorate_cli::connect::AuthorArgs;
 use quorate_client::pb::cluster::v1::Mode;
 use quorate_client::{Client, ClientConfig, Consistency, RetryPolicy};
 use quorate_tests::cluster::run;
@@ -67,6 +68,34 @@ async fn operations_are_submitted_read_watched_and_verified_from_the_command_lin
     // Nobody is there: an error that says so, and no success.
     let nowhere = ["get", "document/typed", "--endpoint", "127.0.0.1:1", "--patience", "1"];
     ensure!(!command(&cluster, &nowhere, None)?.output()?.status.success());
+    Ok(())
+}
+
+/// data-model §3
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_not_locked_out_by_submissions_without_an_answer_nor_by_many_at_once() -> anyhow::Result<()> {
+    let cluster = shared().await?;
+    let key = Some("crowded.key");
+    done(&cluster, &["submit", "create", "counter/crowded"], key)?;
+    for _ in 0..6 {
+        let nowhere = ["submit", "add", "counter/crowded", "1", "--endpoint", "127.0.0.1:1", "--patience", "1"];
+        ensure!(!command(&cluster, &nowhere, key)?.output()?.status.success());
+    }
+    let mut running = Vec::new();
+    for _ in 0..6 {
+        let mut add = command(&cluster, &["submit", "add", "counter/crowded", "1"], key)?;
+        running.push(add.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?);
+    }
+    for process in running {
+        let ended = process.wait_with_output()?;
+        ensure!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+    // A count far ahead of the cluster: it is asked where to go on.
+    let count = AuthorArgs { key: cluster.scratch()?.join("crowded.key"), lifetime: 60 };
+    let count = count.nonces_path(cluster.client()?.cluster());
+    ensure!(std::fs::read_to_string(&count)?.trim() == "00000000000000000008", "nonces were lost");
+    std::fs::write(&count, "00000000000000009000\n")?;
+    done(&cluster, &["submit", "add", "counter/crowded", "1"], key)?;
     Ok(())
 }
 

@@ -9,8 +9,8 @@ use quorate_tests::check::{nothing_is_lost, same_state};
 use quorate_tests::wait::LONG;
 use quorate_tests::{Workload, metrics, raw, wait};
 use quorate_transport::channel::{ChannelTiming, unix_channel};
+use quorate_transport::pb::admin::v1::SetLogFilterRequest;
 use quorate_transport::pb::admin::v1::admin_client::AdminClient;
-use quorate_transport::pb::admin::v1::{SetLogFilterRequest, ShutdownRequest};
 use serde_json::Value as Json;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
@@ -160,12 +160,16 @@ async fn the_admin_socket_is_its_owners_alone_changes_the_log_and_stops_the_node
     let foreign = raw::call(&raw::to(&cluster, 2)?, method, bytes::Bytes::new()).await;
     ensure!(foreign.as_ref().is_err_and(|status| status.code() == Code::Unimplemented), "{foreign:?}");
     let reason = "a test of the admin socket".to_owned();
-    let answer = admin.shutdown(ShutdownRequest { reason: reason.clone() }).await?.into_inner();
+    let config = path.with_file_name("node.toml").display().to_string();
+    let changed = cluster.run(&["log-filter", "info", "--config", &config])?;
+    ensure!(String::from_utf8_lossy(&changed.stdout).contains("debug"), "{changed:?}");
+    let stopped = cluster.run(&["stop", "--config", &config, "--reason", &reason])?;
+    ensure!(stopped.status.success(), "{stopped:?}");
     let status = cluster.validator(2).ended(LONG).await?;
     ensure!(status.success(), "it ended with {status}");
     ensure!(cluster.log(2)?.contains(&reason), "the log doesn't say who stopped it");
     ensure!(!path.exists(), "the socket is still there");
-    println!("it had executed {}", answer.executed);
+    ensure!(!cluster.run(&["stop", "--config", &config])?.status.success(), "nobody is there any more");
     Ok(())
 }
 

@@ -83,8 +83,9 @@ pub(super) async fn import(
     };
     let (report, at) = tokio::try_join!(importing, kill)?;
     bar.finish();
-    if let Some((number, why)) = report.failed.first() {
-        bail!("{} operations have no receipt; record {number}: {why}", report.failed.len());
+    if let Some((number, why)) = report.failed.iter().chain(&report.refused).next() {
+        let left = report.failed.len() + report.refused.len();
+        bail!("{left} operations have no receipt; record {number}: {why}");
     }
     let arrivals = std::mem::take(&mut *arrivals.lock().unwrap_or_else(PoisonError::into_inner));
     let pause = longest_pause(&arrivals.at, at).context("the import was over before the primary was killed")?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use comfy_table::{CellAlignment, Table, presets};
+use quorate_client::ClientFault;
 use quorate_client::pb::cluster::v1::{Mode, StatusResponse, ValidatorStatus};
 use quorate_types::genesis::Genesis;
 
@@ -14,6 +15,9 @@ const HEADER: [&str; 10] =
 
 /// The standing of a validator that doesn't answer.
 const NO_ANSWER: &str = "no answer";
+
+/// The standing of a validator that is none of the endpoints.
+const NOT_ASKED: &str = "not asked";
 
 /// The table, and below it a sentence for each thing that needs attention.
 pub(super) fn render(genesis: &Genesis, answers: &[Answer]) -> String {
@@ -42,8 +46,13 @@ pub(super) fn render(genesis: &Genesis, answers: &[Answer]) -> String {
                 }
             }
             None => {
-                table.add_row(foreign_row(name, &seen, highest));
-                remarks.push(unreachable(name, validator.client_address.as_deref(), answers));
+                let fault = fault_of(validator.client_address.as_deref(), answers);
+                let standing = if fault.is_some() { NO_ANSWER } else { NOT_ASKED };
+                table.add_row(foreign_row((name, standing), &seen, highest));
+                remarks.push(match fault {
+                    Some(fault) => format!("{name}: {fault}"),
+                    None => format!("{name} was not asked; the others' word is shown"),
+                });
             }
         }
         let contradictions = seen.iter().map(|peer| peer.contradictions).max().unwrap_or_default();
@@ -88,13 +97,13 @@ fn own_row(name: &str, status: &StatusResponse, seen: &[&ValidatorStatus], highe
 }
 
 /// A validator that didn't answer, as the others know it.
-fn foreign_row(name: &str, seen: &[&ValidatorStatus], highest: u64) -> Vec<String> {
+fn foreign_row((name, standing): (&str, &str), seen: &[&ValidatorStatus], highest: u64) -> Vec<String> {
     let newest = seen.iter().max_by_key(|peer| peer.committed);
     let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
     let committed = newest.map(|peer| peer.committed);
     vec![
         name.to_owned(),
-        NO_ANSWER.to_owned(),
+        standing.to_owned(),
         number(newest.map(|peer| peer.view)),
         "-".to_owned(),
         number(committed),
@@ -115,12 +124,10 @@ fn last_seen(seen: &[&ValidatorStatus]) -> String {
     }
 }
 
-fn unreachable(name: &str, address: Option<&str>, answers: &[Answer]) -> String {
-    let fault = answers.iter().find(|answer| Some(answer.endpoint.as_str()) == address);
-    match fault.and_then(|answer| answer.status.as_ref().err()) {
-        Some(fault) => format!("{name}: {fault}"),
-        None => format!("{name} was not asked; the others' word is shown"),
-    }
+/// Why the validator with this address said nothing, if it was asked.
+fn fault_of<'a>(address: Option<&str>, answers: &'a [Answer]) -> Option<&'a ClientFault> {
+    let asked = answers.iter().find(|answer| Some(answer.endpoint.as_str()) == address);
+    asked.and_then(|answer| answer.status.as_ref().err())
 }
 
 /// What a validator does, in a word.
@@ -131,5 +138,58 @@ pub(super) const fn mode_words(mode: Mode) -> &'static str {
         Mode::CatchingUp => "catching up",
         Mode::ReadOnly => "read-only",
         Mode::Following => "quarantine",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_crypto::SecretKey;
+    use quorate_types::genesis::{Administrators, GenesisContent, GenesisValidator};
+    use quorate_types::kind::{Access, Consistency, EntityType, Kind};
+    use quorate_types::parameters::Parameters;
+    use quorate_types::set::ValidatorInfo;
+
+    use super::*;
+
+    fn genesis() -> Genesis {
+        let key = |seed| SecretKey::from_seed([seed; 32]).public();
+        let validator = |index: u8| GenesisValidator {
+            info: ValidatorInfo {
+                name: format!("v{index}"),
+                consensus_key: key(index + 1),
+                network_key: key(index + 101),
+                incarnation: [index; 32],
+                peer_address: format!("127.0.0.1:700{index}"),
+            },
+            client_address: Some(format!("127.0.0.1:710{index}")),
+        };
+        let access = Access::open([key(50)]);
+        let kind = Kind {
+            name: "counter".to_owned(),
+            consistency: Consistency::Strong,
+            entity_type: EntityType::Counter,
+            access,
+        };
+        let content = GenesisContent {
+            name: "test".to_owned(),
+            validators: (0..4).map(validator).collect(),
+            administrators: Administrators { threshold: 1, keys: vec![key(50)] },
+            parameters: Parameters::default(),
+            kinds: vec![kind],
+        };
+        Genesis::parse(content.to_toml().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn who_was_not_asked_is_told_from_who_did_not_answer() {
+        let silent = ClientFault::StreamEnded { endpoint: "127.0.0.1:7101".to_owned() };
+        let answers = [
+            Answer { endpoint: "127.0.0.1:7100".to_owned(), status: Ok(StatusResponse::default()) },
+            Answer { endpoint: "127.0.0.1:7101".to_owned(), status: Err(silent) },
+        ];
+        let table = render(&genesis(), &answers);
+        let row = |name: &str| table.lines().find(|line| line.trim_start().starts_with(name)).unwrap().to_owned();
+        assert!(row("v1").contains(NO_ANSWER), "{table}");
+        assert!(row("v2").contains(NOT_ASKED) && row("v3").contains(NOT_ASKED), "{table}");
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use quorate_client::{Client, NonceFault, NonceStore, Pipeline, Settled, SignFault, Signer, VerifiedReceipt};
+use quorate_client::{Client, NonceFault, NonceStore, Pipeline, Reason, Settled, SignFault, Signer, VerifiedReceipt};
 use quorate_types::ids::Sequence;
 use quorate_types::operation::Operation;
 
@@ -27,7 +27,7 @@ type Drafts = Vec<(u64, Arc<Draft>)>;
 
 /// A submission of many operations.
 #[derive(Debug)]
-pub struct Bulk<'a, S> {
+pub struct Bulk<'a, S: NonceStore> {
     client: &'a Client,
     signer: &'a mut Signer<S>,
     journal: Option<&'a mut Journal>,
@@ -40,6 +40,8 @@ pub struct Bulk<'a, S> {
     is_cut_off: bool,
     /// Receipts in this run that say that an operation expired.
     expired: u64,
+    /// Operations of earlier runs that were refused because they would live too long, by line.
+    too_long: Vec<(u64, Arc<Operation>)>,
     report: BulkReport,
 }
 
@@ -54,6 +56,8 @@ pub struct BulkReport {
     pub rejected: Vec<(u64, String)>,
     /// Lines without a receipt, with the reason.
     pub failed: Vec<(u64, String)>,
+    /// Lines whose operation no validator will take as it was signed, with the reason.
+    pub refused: Vec<(u64, String)>,
     /// Lines that were not sent, because earlier ones got no answer.
     pub unsent: u64,
     /// The highest sequence of any receipt.
@@ -64,7 +68,7 @@ impl BulkReport {
     /// Whether every line was applied, now or before.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
-        self.rejected.is_empty() && self.failed.is_empty() && self.unsent == 0
+        self.rejected.is_empty() && self.failed.is_empty() && self.refused.is_empty() && self.unsent == 0
     }
 }
 
@@ -80,6 +84,7 @@ impl<'a, S: NonceStore> Bulk<'a, S> {
             open: BTreeMap::new(),
             is_cut_off: false,
             expired: 0,
+            too_long: Vec::new(),
             report: BulkReport::default(),
         }
     }
@@ -112,6 +117,8 @@ impl<'a, S: NonceStore> Bulk<'a, S> {
         self.report.before = journal.map_or(0, |journal| journal.done().0 + journal.done().1);
         let unsettled = journal.map(|journal| journal.unsettled().collect()).unwrap_or_default();
         self.round(unsettled, Vec::new(), on_receipt).await?;
+        let shortened = self.shorten(&drafts)?;
+        self.round(shortened, Vec::new(), on_receipt).await?;
         let left = self.unsigned(&drafts);
         self.fresh(left, on_receipt).await?;
         if self.expired > 0 {
@@ -119,6 +126,30 @@ impl<'a, S: NonceStore> Bulk<'a, S> {
             self.fresh(left, on_receipt).await?;
         }
         Ok(self.report)
+    }
+
+    /// Signs lines anew that were refused for their long life: with the same nonce, so that at most one of a
+    /// line's two operations ever executes.
+    fn shorten(&mut self, drafts: &Drafts) -> anyhow::Result<VecDeque<(u64, Arc<Operation>)>> {
+        let drafts: BTreeMap<u64, &Arc<Draft>> = drafts.iter().map(|(line, draft)| (*line, draft)).collect();
+        let mut signed = Vec::new();
+        for (line, refused) in std::mem::take(&mut self.too_long) {
+            let Some(draft) = drafts.get(&line) else { continue };
+            let builder = self.signer.draft_again(&refused, self.lifetime_ms);
+            let operation = self.signer.sign(draft.build(builder)).with_context(|| format!("line {line}"))?;
+            if operation.content().expires_at >= refused.content().expires_at {
+                self.signer.settle(&refused);
+                continue;
+            }
+            self.report.refused.retain(|(other, _)| *other != line);
+            signed.push((line, Arc::new(operation)));
+        }
+        if let Some(journal) = self.journal.as_deref_mut()
+            && !signed.is_empty()
+        {
+            journal.sign(&signed)?;
+        }
+        Ok(signed.into())
     }
 
     /// The drafts that the journal doesn't know.
@@ -203,8 +234,15 @@ impl<'a, S: NonceStore> Bulk<'a, S> {
         let verified = match result {
             Ok(verified) => verified,
             Err(fault) => {
-                self.is_cut_off |= fault.is_passing();
-                self.report.failed.push((line, fault.to_string()));
+                if fault.is_passing() {
+                    self.is_cut_off = true;
+                    self.report.failed.push((line, fault.to_string()));
+                    return Ok(());
+                }
+                if fault.reason() == Some(Reason::ExpiresTooFar) {
+                    self.too_long.push((line, Arc::clone(&operation)));
+                }
+                self.report.refused.push((line, fault.to_string()));
                 return Ok(());
             }
         };

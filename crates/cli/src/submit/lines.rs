@@ -46,9 +46,10 @@ impl LinesArgs {
             return Ok(());
         }
         let client = cluster.client()?;
-        let mut signer = author.signer(&client).await?;
-        let header = Header::new(client.cluster(), signer.author(), sha256(&[text.as_bytes()]));
+        let header = Header::new(client.cluster(), author.author()?, sha256(&[text.as_bytes()]));
         let mut journal = Journal::open(&self.journal_path(), &header)?;
+        let used = journal.unsettled().map(|(_, operation)| operation.nonce()).max().unwrap_or(0);
+        let mut signer = author.signer_above(&client, used).await?;
         let bar = Bar::new("submitting", drafts.len() as u64);
         let (applied, rejected) = journal.done();
         bar.set(applied + rejected);
@@ -88,7 +89,10 @@ pub(crate) fn finish(report: &BulkReport) -> anyhow::Result<()> {
         String::new()
     };
     println!("{} applied, every receipt verified{before}", paint::number(report.applied));
-    for (what, lines) in [("rejected", &report.rejected), ("without a receipt", &report.failed)] {
+    let refused = "can't succeed as it was signed";
+    for (what, lines) in
+        [("rejected", &report.rejected), ("without a receipt", &report.failed), (refused, &report.refused)]
+    {
         for (line, why) in lines.iter().take(SHOWN) {
             println!("  {what}: line {line}: {why}");
         }
@@ -96,18 +100,45 @@ pub(crate) fn finish(report: &BulkReport) -> anyhow::Result<()> {
             println!("  {what}: {} more", lines.len() - SHOWN);
         }
     }
-    match (report.rejected.len(), report.failed.len() as u64 + report.unsent) {
-        (0, 0) => Ok(()),
-        (rejected, 0) => bail!("{rejected} operations were rejected; they changed nothing"),
-        (rejected, left) => {
-            bail!("{rejected} operations were rejected and {left} have no receipt; run the same command again to go on")
-        }
+    verdict(report)
+}
+
+/// What is left, and what to do about it.
+fn verdict(report: &BulkReport) -> anyhow::Result<()> {
+    if report.is_complete() {
+        return Ok(());
     }
+    let mut said = Vec::new();
+    if !report.rejected.is_empty() {
+        said.push(format!("{} operations were rejected; they changed nothing", report.rejected.len()));
+    }
+    if !report.refused.is_empty() {
+        said.push(format!(
+            "{} can't succeed as they were signed: those that would live too long are signed anew when the same command \
+             is run with a shorter --lifetime; the others, once they have expired, from a file of their own",
+            report.refused.len()
+        ));
+    }
+    let left = report.failed.len() as u64 + report.unsent;
+    if left > 0 {
+        said.push(format!("{left} have no receipt; run the same command again to go on"));
+    }
+    bail!("{}", said.join("; "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn running_the_same_command_again_is_advised_only_where_it_helps() {
+        let refused = BulkReport { refused: vec![(3, "EXPIRES_TOO_FAR".to_owned())], ..BulkReport::default() };
+        let said = verdict(&refused).unwrap_err().to_string();
+        assert!(said.contains("--lifetime") && !said.contains("again to go on"), "{said}");
+        let cut_off = BulkReport { unsent: 5, ..BulkReport::default() };
+        assert!(verdict(&cut_off).unwrap_err().to_string().contains("5 have no receipt; run the same command again"));
+        assert!(verdict(&BulkReport::default()).is_ok());
+    }
 
     #[test]
     fn lines_keep_their_numbers_and_the_first_wrong_one_is_named() {

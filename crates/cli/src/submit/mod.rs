@@ -57,7 +57,10 @@ impl SubmitArgs {
     pub async fn run(self) -> anyhow::Result<()> {
         match self.what {
             What::Change(change) => self.single.run(&change, &self.cluster, &self.author).await,
-            What::Lines(lines) => lines.run(&self.cluster, &self.author).await,
+            What::Lines(lines) => {
+                self.single.admit_unused()?;
+                lines.run(&self.cluster, &self.author).await
+            }
         }
     }
 }

@@ -2,16 +2,15 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use clap::{Args, Subcommand};
-use quorate_client::Rejected;
+use quorate_client::{ClientFault, Reason, Rejected};
 use quorate_types::ids::OperationId;
 use quorate_types::operation::{Change, Condition, EntityId, Guard, Path};
 
 use super::draft::{self, Draft};
 use crate::connect::{AuthorArgs, ClusterArgs};
-use crate::files::{self, Readers};
-use crate::{json, receipt};
+use crate::{Interrupted, files, json, receipt};
 
 /// Conditions, and what to do with the receipt.
 #[derive(Args, Debug)]
@@ -183,6 +182,9 @@ impl SingleArgs {
         cluster: &ClusterArgs,
         author: &AuthorArgs,
     ) -> anyhow::Result<()> {
+        if let Some(path) = &self.receipt {
+            files::admit_new(path)?;
+        }
         let mut draft = change.draft()?;
         draft.guards = self.guards()?;
         draft.parents = self.parent.iter().map(|text| operation_id(text)).collect::<Result<_, _>>()?;
@@ -190,18 +192,38 @@ impl SingleArgs {
         let mut signer = author.signer(&client).await?;
         let builder = signer.draft(author.lifetime_ms())?;
         let operation = signer.sign(draft.build(builder))?;
-        let genesis = client.genesis();
-        operation.admit(&genesis.content.parameters, &genesis.cluster).context("beyond the cluster's limits")?;
-        let submitted = client.submit_with_proof(&operation).await;
-        let (verified, proof) = submitted.with_context(|| {
-            format!("operation {} has no receipt; `quorate receipt get {0} --wait` asks for it", operation.id())
-        })?;
-        signer.settle(&operation);
-        if let Some(path) = &self.receipt {
-            files::create(path, &proof, Readers::All)?;
+        let (id, genesis) = (operation.id(), client.genesis());
+        if let Err(fault) = operation.admit(&genesis.content.parameters, &genesis.cluster) {
+            signer.forget(operation.nonce());
+            return Err(fault).context("beyond the cluster's limits");
         }
+        let submitted = tokio::select! {
+            submitted = client.submit_with_proof(&operation) => submitted,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted.context("waiting for Ctrl-C")?;
+                return Err(Interrupted { id }.into());
+            }
+        };
+        let count = author.nonces_path(client.cluster());
+        let (verified, proof) = submitted.map_err(|fault| unanswered(id, fault, &count))?;
+        signer.settle(&operation);
         receipt::print(&verified, self.json);
+        if let Some(path) = &self.receipt {
+            receipt::keep(&verified, &proof, path)?;
+        }
         Rejected::unless_applied(verified)?;
+        Ok(())
+    }
+
+    /// Refuses what a file of operations has no use for.
+    pub(super) fn admit_unused(&self) -> anyhow::Result<()> {
+        let conditions = [&self.if_exists, &self.if_absent, &self.if_version, &self.if_value, &self.if_last];
+        let is_used = conditions.into_iter().chain([&self.parent]).any(|given| !given.is_empty());
+        ensure!(
+            !is_used && self.receipt.is_none() && !self.json,
+            "--if-..., --parent, --receipt and --json are for a single operation; a line of the file names guards and \
+             parents itself"
+        );
         Ok(())
     }
 
@@ -226,6 +248,23 @@ impl SingleArgs {
         }
         Ok(guards)
     }
+}
+
+/// Why a submission ended without a receipt, and what to do.
+fn unanswered(id: OperationId, fault: ClientFault, count: &std::path::Path) -> anyhow::Error {
+    if fault.is_passing() {
+        let text = format!("operation {id} has no receipt; `quorate receipt get {id} --wait` asks for it");
+        return anyhow::Error::new(fault).context(text);
+    }
+    let advice = match fault.reason() {
+        Some(Reason::NonceTooFar) => format!(
+            "; the count in {} is too far ahead of the cluster; remove that file, and the cluster is asked where to go \
+             on",
+            count.display()
+        ),
+        _ => String::new(),
+    };
+    anyhow!("operation {id} was refused: {fault}{advice}")
 }
 
 /// Splits at the last equals sign: an id may hold one, a version or an operation's id doesn't.
@@ -253,9 +292,25 @@ fn operation_id(text: &str) -> anyhow::Result<OperationId> {
 
 #[cfg(test)]
 mod tests {
+    use quorate_client::ApiFault;
+    use quorate_crypto::Digest;
     use quorate_types::value::Value;
 
     use super::*;
+
+    #[test]
+    fn only_what_may_still_execute_is_to_be_asked_for_again() {
+        let words = |reason| {
+            let id = OperationId(Digest::new([7; 32]));
+            let fault = ClientFault::Api(ApiFault::new(reason, "why"));
+            format!("{:#}", unanswered(id, fault, "author.key.nonces".as_ref()))
+        };
+        for reason in [Reason::ExpiresTooFar, Reason::OtherCluster, Reason::NonceTooFar] {
+            assert!(words(reason).contains("was refused: ") && !words(reason).contains("--wait"), "{}", words(reason));
+        }
+        assert!(words(Reason::Timeout).contains("--wait"));
+        assert!(words(Reason::NonceTooFar).contains("author.key.nonces is too far ahead"));
+    }
 
     #[test]
     fn conditions_are_read_from_flags() {

@@ -79,6 +79,44 @@ fn the_public_parts_of_validators_make_a_genesis_and_hold_no_secret() {
 }
 
 #[test]
+fn a_command_that_is_refused_leaves_nothing_behind_that_stops_the_corrected_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let init = |more: &[&'static str]| [&["init", "--directory", "c", "--validators", "1"], more].concat();
+    for (wrong, said) in [
+        (&["--parameter", "windw=3"][..], "did you mean window?"),
+        (&["--kind", "purse"], "NAME:TYPE"),
+        (&["--threshold", "9"], "threshold"),
+        (&["--host", "a b"], "peer_address"),
+    ] {
+        let error = bad(here, &init(wrong));
+        assert!(error.contains(said), "{wrong:?}: {error}");
+        assert!(!here.join("c").exists(), "{wrong:?}");
+    }
+    good(here, &init(&[]));
+}
+
+#[test]
+fn one_validator_is_only_made_as_it_can_work_and_forgets_no_flag() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let host = ["--host", "one.example.org"];
+    for (name, more, said) in [
+        ("a b", &host[..], "validators[0].name"),
+        ("alpha", &[], "--validator needs --host"),
+        ("alpha", &["--host", "a", "--parameter", "zzz=1"], "go to --assemble"),
+        ("alpha", &["--host", "a", "--kind", "a:b"], "go to --assemble"),
+        ("alpha", &["--host", "a", "--name", "x"], "go to --assemble"),
+    ] {
+        let arguments = [&["init", "--validator", name, "--directory", "v"], more].concat();
+        let error = bad(here, &arguments);
+        assert!(error.contains(said), "{arguments:?}: {error}");
+        assert!(!here.join("v").exists(), "{arguments:?}");
+    }
+    good(here, &["init", "--validator", "alpha", "--directory", "v", "--host", "one.example.org"]);
+}
+
+#[test]
 fn a_key_is_made_once_and_shown_again() {
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path();
@@ -99,8 +137,14 @@ fn what_is_missing_or_wrong_is_named_with_what_to_do() {
         (&["status"][..], "--cluster names the directory"),
         (&["status", "--genesis", "genesis.toml"], "did you mean name?"),
         (&["start", "--config", "none.toml"], "quorate init"),
+        (&["stop", "--config", "none.toml"], "--config names the validator's"),
+        (&["log-filter", "debug", "--config", "none.toml"], "--config names the validator's"),
         (&["submit", "lines", "bad.jsonl", "--check"], "line 2"),
         (&["submit", "lines", "none.jsonl"], "none.jsonl"),
+        (&["submit", "lines", "bad.jsonl", "--if-exists", "document/a"], "for a single operation"),
+        (&["submit", "lines", "bad.jsonl", "--json", "--check"], "for a single operation"),
+        (&["submit", "put", "document/a", "1", "--receipt", "genesis.toml"], "never overwritten"),
+        (&["submit", "put", "document/a", "1", "--receipt", "none/r"], "can't be written"),
         (&["receipt", "verify", "none", "--genesis", "none"], "none"),
         (&["init", "--directory", "x", "--parameter", "windw=3"], "did you mean window?"),
         (&["init", "--directory", "y", "--validators", "0"], "at least one validator"),

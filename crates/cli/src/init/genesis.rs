@@ -4,10 +4,14 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use quorate_crypto::PublicKey;
+use quorate_crypto::{PublicKey, SecretKey, sha256};
 use quorate_types::genesis::{Administrators, Genesis, GenesisContent, GenesisValidator, nearest};
 use quorate_types::kind::{Access, Consistency, EntityType, Kind, Right};
 use quorate_types::parameters::Parameters;
+use quorate_types::set::ValidatorInfo;
+
+/// The name of a cluster that was given none.
+pub(super) const NAME: &str = "quorate";
 
 /// Kinds of a cluster for which none are named: one of each type, and what `quorate import` needs.
 const KINDS: [&str; 5] =
@@ -17,7 +21,7 @@ const KINDS: [&str; 5] =
 #[derive(Args, Clone, Debug, Default)]
 pub struct Rules {
     /// The cluster's name, for people
-    #[arg(long, value_name = "NAME", default_value = "quorate")]
+    #[arg(long, value_name = "NAME", default_value = NAME)]
     pub name: String,
 
     /// A kind of entities as NAME:TYPE, the type being document, counter, account or overdraft-account; may
@@ -66,6 +70,39 @@ impl Rules {
         Ok((text, genesis))
     }
 
+    /// Whether the genesis would be valid with validators of these names and addresses: said before anything is
+    /// made.
+    ///
+    /// # Errors
+    /// As [`Rules::genesis`].
+    pub(super) fn admit<'a>(&self, sites: impl Iterator<Item = (&'a str, String)>) -> anyhow::Result<()> {
+        let made_up =
+            |what: &str, name: &str| SecretKey::from_seed(*sha256(&[what.as_bytes(), name.as_bytes()]).as_bytes());
+        let validator = |(name, peer_address): (&str, String)| GenesisValidator {
+            info: ValidatorInfo {
+                name: name.to_owned(),
+                consensus_key: made_up("consensus", name).public(),
+                network_key: made_up("network", name).public(),
+                incarnation: *sha256(&[b"incarnation", name.as_bytes()]).as_bytes(),
+                peer_address,
+            },
+            client_address: None,
+        };
+        let mut administrators = self.administrators.clone();
+        if administrators.is_empty() {
+            administrators.push(made_up("administrator", "").public());
+        }
+        self.genesis(sites.map(validator).collect(), administrators).map(drop)
+    }
+
+    /// Whether nothing was wished for.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { name, kinds, authors, administrators, threshold, parameters } = self;
+        let is_named = !name.is_empty() && name != NAME;
+        let has_keys = !authors.is_empty() || !administrators.is_empty() || threshold.is_some();
+        !is_named && !has_keys && kinds.is_empty() && parameters.is_empty()
+    }
+
     fn kinds(&self, administrators: &[PublicKey]) -> anyhow::Result<Vec<Kind>> {
         let named: Vec<&str> = self.kinds.iter().map(String::as_str).collect();
         let named = if named.is_empty() { KINDS.to_vec() } else { named };
@@ -102,7 +139,8 @@ impl Rules {
             let (name, value) = (name.trim(), value.trim());
             let known = Parameters::TABLE.iter().map(|info| info.name);
             if !known.clone().any(|known| known == name) {
-                let meant = nearest(name, known).map(|known| format!("; did you mean {known}?")).unwrap_or_default();
+                let meant =
+                    nearest(name, known).map_or_else(|| ".".to_owned(), |known| format!("; did you mean {known}?"));
                 bail!("there is no parameter {name}{meant} All are in docs/parameters.md");
             }
             ensure!(value.parse::<u32>().is_ok(), "the parameter {name} is {value:?}; it must be a whole number");
@@ -117,9 +155,6 @@ impl Rules {
 
 #[cfg(test)]
 mod tests {
-    use quorate_crypto::SecretKey;
-    use quorate_types::set::ValidatorInfo;
-
     use super::*;
     use crate::import::{debian, zones};
 
@@ -174,6 +209,7 @@ mod tests {
         let kind = |text: &str| Rules { kinds: vec![text.to_owned()], ..rules() };
         for (rules, said) in [
             (parameter("windw=5"), "did you mean window?"),
+            (parameter("wholly-other=5"), "there is no parameter wholly-other. All are in"),
             (parameter("window"), "NAME=VALUE"),
             (parameter("window=many"), "whole number"),
             (parameter("window=1"), "window"),

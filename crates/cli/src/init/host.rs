@@ -10,7 +10,7 @@ use quorate_node::tls::Authority;
 use quorate_types::genesis::Genesis;
 
 use super::genesis::Rules;
-use super::validator::{Ports, Prepared, Site};
+use super::validator::{Ports, Prepared, Site, address};
 use super::{ADMINISTRATOR_KEY, AUTHORITY, AUTHORITY_KEY, GENESIS, NODE};
 use crate::files::{self, Readers};
 use crate::paint;
@@ -82,6 +82,8 @@ impl HostPlan {
 /// # Errors
 /// If the directory isn't empty, a rule is wrong, or something can't be written.
 pub fn make_host(plan: &HostPlan, directory: &Path, rules: &Rules) -> anyhow::Result<MadeHost> {
+    let sites = plan.sites.iter().map(|site| (site.name.as_str(), address(&site.host, site.ports.peer)));
+    rules.admit(sites)?;
     files::create_directory(directory)?;
     let authority = Authority::make(&rules.name).context("making the certificate authority")?;
     files::create(&directory.join(AUTHORITY), authority.certificate_pem().as_bytes(), Readers::All)?;

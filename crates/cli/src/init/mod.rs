@@ -34,6 +34,9 @@ pub const NODE: &str = "node.toml";
 /// The name of the file that a validator's operator sends to whoever assembles the genesis.
 pub const PART: &str = "public-part.toml";
 
+/// Where a cluster is that shall only be tried out.
+const LOOPBACK: &str = "127.0.0.1";
+
 /// Makes a cluster on this host, one validator of a cluster on many, or the genesis from their public parts.
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -71,8 +74,8 @@ pub struct InitArgs {
     new_store: Option<PathBuf>,
 
     /// The name or address under which others reach a validator: one for all, or one for each, separated by
-    /// commas. With one for each, all listen on the same ports of all interfaces
-    #[arg(long, visible_alias = "hosts", value_name = "HOST", value_delimiter = ',', default_value = "127.0.0.1")]
+    /// commas. With one for each, all listen on the same ports of all interfaces [default: 127.0.0.1]
+    #[arg(long, visible_alias = "hosts", value_name = "HOST", value_delimiter = ',')]
     host: Vec<String>,
 
     /// The port for other validators; on one host the first of several
@@ -108,6 +111,14 @@ impl InitArgs {
             return assemble::run(&self.assemble, &self.directory, &self.rules);
         }
         if let Some(name) = &self.validator {
+            ensure!(
+                self.rules.is_empty(),
+                "--kind, --author, --administrator, --threshold, --parameter and --name go to --assemble"
+            );
+            ensure!(
+                !self.host.is_empty(),
+                "--validator needs --host: the name under which the other hosts reach this one"
+            );
             ensure!(self.host.len() == 1, "one validator has one --host, {} were given", self.host.len());
             let ports = Ports { peer: self.peer_port, client: self.client_port, metrics: self.metrics_port };
             return validator::run(name, &self.host[0], ports, &self.directory);
@@ -122,6 +133,7 @@ impl InitArgs {
         ensure!(self.validators > 0, "a cluster has at least one validator");
         let ports = Ports { peer: self.peer_port, client: self.client_port, metrics: self.metrics_port };
         match self.host.as_slice() {
+            [] => HostPlan::on_one_host(self.validators, LOOPBACK, ports),
             [host] => HostPlan::on_one_host(self.validators, host, ports),
             hosts => {
                 ensure!(

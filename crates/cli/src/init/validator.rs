@@ -11,6 +11,7 @@ use quorate_types::genesis::GenesisValidator;
 use quorate_types::ids::ClusterId;
 use quorate_types::set::ValidatorInfo;
 
+use super::genesis::{NAME, Rules};
 use super::part::PublicPart;
 use super::{AUTHORITY, AUTHORITY_KEY, GENESIS, NODE, PART, store};
 use crate::files::{self, Readers};
@@ -110,6 +111,8 @@ pub(super) fn address(host: &str, port: u16) -> String {
 
 /// Makes one validator of a cluster on many hosts.
 pub(super) fn run(name: &str, host: &str, ports: Ports, directory: &Path) -> anyhow::Result<()> {
+    let rules = Rules { name: NAME.to_owned(), ..Rules::default() };
+    rules.admit([(name, address(host, ports.peer))].into_iter())?;
     files::create_directory(directory)?;
     let authority = Authority::make(name).context("making a certificate authority")?;
     files::create(&directory.join(AUTHORITY), authority.certificate_pem().as_bytes(), Readers::All)?;

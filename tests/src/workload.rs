@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use quorate_client::{Client, MemoryNonces, SecretKey, Signer};
-use quorate_crypto::{SecretKey, sha256};
+use quorate_crypto::sha256;
 use quorate_types::ids::{OperationId, Sequence};
 use quorate_types::operation::{Change, EntityId, Operation};
 use quorate_types::receipt::Outcome;

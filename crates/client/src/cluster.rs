@@ -184,6 +184,9 @@ impl Client {
     /// How long one validator has for its answer: short enough that each is asked once before time is up.
     pub(crate) fn attempt(&self) -> Duration {
         let policy = self.inner.config.retry;
+        if policy.total.is_zero() {
+            return policy.attempt;
+        }
         let share = policy.total / u32::try_from(self.inner.endpoints.len()).unwrap_or(u32::MAX).max(1);
         policy.attempt.min(share.max(SHORTEST_ATTEMPT.min(policy.total)))
     }

@@ -13,7 +13,7 @@ use quorate_types::genesis::{Genesis, GenesisError};
 pub struct RetryPolicy {
     /// How long one call may take before another validator is tried.
     pub attempt: Duration,
-    /// How long to try in all.
+    /// How long to try in all; zero: one try, of one validator.
     pub total: Duration,
     /// The wait after the first failure; it doubles, with jitter, up to `longest_pause`.
     pub first_pause: Duration,

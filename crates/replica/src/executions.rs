@@ -125,6 +125,14 @@ impl Executions {
         self.unvoted.insert(execution.sequence, execution);
     }
 
+    /// Takes back an own result that was kept before a restart; it is voted on if no certificate is held.
+    pub(crate) fn restore_own(&mut self, execution: Execution) {
+        self.own.insert(execution.sequence, execution);
+        if execution.sequence > self.certified {
+            self.unvoted.insert(execution.sequence, execution);
+        }
+    }
+
     /// The own results, ascending, that were not voted on; each is given once.
     pub(crate) fn take_unvoted(&mut self) -> Vec<Execution> {
         std::mem::take(&mut self.unvoted).into_values().collect()
@@ -206,6 +214,21 @@ mod tests {
         assert_eq!(executions.held(), 0);
         executions.on_vote(vote(1, 15, 7));
         assert_eq!(executions.held(), 1);
+    }
+
+    /// protocol §6.2, §7.1: a certificate below the highest one held still settles the result of its sequence.
+    #[test]
+    fn a_result_executed_after_a_restart_meets_the_certificate_held_before_it() {
+        let mut executions = Executions::new(3, 10, Sequence(5));
+        for sequence in [3, 4, 5] {
+            executions.restore_certificate(vote(0, sequence, 7).statement.execution);
+        }
+        executions.restore_own(vote(0, 3, 7).statement.execution);
+        assert!(executions.take_unvoted().is_empty(), "what is certified needs no vote");
+        executions.on_own(vote(0, 4, 7).statement.execution);
+        let settled: Vec<u64> = executions.settle().iter().map(|(own, _)| own.sequence.0).collect();
+        assert_eq!(settled, [3, 4]);
+        assert_eq!(executions.certified(), Sequence(5));
     }
 
     #[test]

@@ -188,7 +188,7 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
     // A fault in the own lane mutes it: nothing is bundled, the rest works (the lanes remember it).
     let lane_fault = lanes.restore(bundles, own_bundle).is_err();
     let reach = 2 * u64::from(context.parameters.window);
-    let executions = recovered_executions(store, &context, certified, reach)?;
+    let executions = recovered_executions(store, &context, (stable, certified), reach)?;
     let mut ledger = Ledger::default();
     for pair in records::contradictions(store)? {
         ledger.note(&pair);
@@ -223,21 +223,23 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
     })
 }
 
-/// Results and certificates above the sequence up to which every certificate is held, which may lie below the
-/// stable checkpoint: what a crash kept apart is compared, and voted on, after the start.
+/// Results and certificates above the stable checkpoint and above the sequence up to which every certificate is
+/// held, of which either may be the lower: what a crash kept apart is compared, and voted on, after the start.
+/// Certificates may have come far ahead of execution; without them no later checkpoint would become stable.
 fn recovered_executions<S: Store>(
     store: &S,
     context: &Context,
-    certified: Sequence,
+    (stable, certified): (Sequence, Sequence),
     reach: u64,
 ) -> Result<Executions, RecordError> {
     let mut executions = Executions::new(context.quorum().quorum(), reach, certified);
-    let limit = usize::try_from(reach).unwrap_or(usize::MAX);
-    for certificate in records::executions_from(store, certified.next(), limit)? {
+    let from = stable.min(certified);
+    let limit = usize::try_from(certified.above(from).saturating_add(reach)).unwrap_or(usize::MAX);
+    for certificate in records::executions_from(store, from.next(), limit)? {
         executions.restore_certificate(certificate.execution);
     }
-    for result in records::results_above(store, certified)? {
-        executions.on_own(result);
+    for result in records::results_above(store, from)? {
+        executions.restore_own(result);
     }
     for vote in records::own_execution_votes_above(store, context.epoch, certified)? {
         executions.on_vote(vote);

@@ -212,7 +212,9 @@ fn find(mutant: Option<&str>, finder: Finder) -> anyhow::Result<Option<String>> 
     match finder {
         Finder::World { profile, seeds } => {
             let seeds = seeds.to_string();
-            let arguments = ["swarm", "--profile", profile, "--seeds", &seeds, "--failures", "1"];
+            let out = target().join("mutant-artefacts").display().to_string();
+            let often = ["--failures", "1", "--jobs", "1", "--quiet", "--out", &out];
+            let arguments = [&["swarm", "--profile", profile, "--seeds", &seeds][..], &often].concat();
             let output = cargo_run(mutant, "quorate-sim", &arguments)?;
             match output.status.code() {
                 Some(0) => Ok(None),

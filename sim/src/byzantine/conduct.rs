@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Behaviour;
 use super::{
     censor, corrupt_answers, delay, double_vote, equivocate, exclude, far_future, foreign, forged_certificates,
-    fork_lane, hidden_claims, invalid_proposals, lying_status, mutate, mute, new_view, replay, selective,
+    fork_lane, hidden_claims, invalid_proposals, lying_status, mutate, mute, new_view, replay, selective, two_faced,
     view_change_spam, withhold, wrong_execution,
 };
 
@@ -73,6 +73,8 @@ conducts! {
     InvalidProposals => invalid_proposals::InvalidProposals;
     /// Votes, both phases, for everything that anyone votes for.
     DoubleVote => double_vote::DoubleVote::default();
+    /// Votes, to each validator alone, for what that one votes for.
+    TwoFaced => two_faced::TwoFaced::default();
     /// Changes one field of what it sends, and signs it again.
     Mutate => mutate::Mutate;
     /// Sends old messages again, its own and others'.

@@ -120,7 +120,12 @@ impl Behaviour for Equivocate {
         // Someone prepares a twin: help it on.
         if phase == Phase::Prepare && self.twins.values().any(|twin| twin.digest() == digest) {
             let commit = stage.sign(Vote { phase: Phase::Commit, validator: stage.index(), ..vote.statement });
-            stage.to_all(&Message::Vote(VoteMessage { vote: commit, primary: None }), out);
+            let commit = Message::Vote(VoteMessage { vote: commit, primary: None });
+            match self.sides.get(&vote.statement.view) {
+                // To the others it keeps its face.
+                Some(told) if self.side != Side::Random => out.extend(told.iter().map(|to| (*to, commit.clone()))),
+                _ => stage.to_all(&commit, out),
+            }
         }
     }
 }

@@ -30,6 +30,7 @@ mod pool;
 mod replay;
 mod selective;
 mod troupe;
+mod two_faced;
 mod view_change_spam;
 mod withhold;
 mod wrong_execution;

@@ -111,7 +111,8 @@ impl Clients {
         self.sight.with(|sight| match receipt {
             Some(receipt) => {
                 sight.note("acknowledged", gateway, operation.id().0.as_bytes());
-                if sight.workload.on_found(&receipt) {
+                let now_us = sight.now_us;
+                if sight.workload.on_found(&receipt, now_us) {
                     sight.reach("operation acknowledged");
                     sight.tell(|| format!("a client hears of {} from {gateway}", receipt.operation));
                 }

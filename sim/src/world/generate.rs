@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan::{Expectation, FORMAT, Fault, FaultPlan, Target, TimedFault};
-use super::settings::{Protocol, Settings};
 use crate::byzantine::Conduct;
 use crate::dice::{Dice, Stream};
+use serde::{Deserialize, Serialize};
+
+use super::plan::{Expectation, FORMAT, Fault, FaultPlan, Target, TimedFault};
+use super::settings::{Protocol, Settings};
 
 /// Sizes of clusters, the usual ones more often.
 const SIZES: [u16; 16] = [1, 2, 3, 4, 4, 4, 4, 4, 4, 5, 6, 7, 7, 8, 10, 13];
@@ -63,7 +65,8 @@ const ALL: [Kind; 15] = [
 ];
 
 /// What a campaign's runs are like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Profile {
     /// Anything.
     #[default]
@@ -90,6 +93,25 @@ impl Profile {
         ("new-views", Self::NewViews),
         ("lost-stores", Self::LostStores),
     ];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.into_iter().find(|(_, known)| *known == self).map_or("any", |(name, _)| name)
+    }
+
+    /// What its runs are like.
+    #[must_use]
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Any => "a random subset of all faults, sizes from 1 to 13",
+            Self::Hostile => "the first primaries Byzantine, with all that hostile primaries and voters do",
+            Self::Views => "few faults but those that change views, often",
+            Self::Restarts => "view changes and restarts",
+            Self::NewViews => "primaries that start views twice, or hide what they know",
+            Self::LostStores => "a lost store in each run",
+        }
+    }
 
     /// The kinds of faults and the sizes that it is confined to.
     const fn confines(self) -> Option<(&'static [Kind], &'static [u16])> {

@@ -11,10 +11,11 @@
 //! | `settings`, `plan`, `generate` | what a run is, and how a seed chooses it |
 //! | `dice`, `queue`, `clock`, `network`, `host` | chance, time, links, machines |
 //! | `machine`, `turns`, `faults`, `phases` | the world that turns them |
-//! | `workload` | clients |
+//! | `workload`, `history` | clients, and whether some order explains what they saw |
 //! | `recording` | what happened, for people |
 //! | `invariants` | what must hold, one file each |
-//! | `campaign` | many seeds |
+//! | `campaign`, `probes` | many seeds, and what they reached |
+//! | `shrink` | a failing plan made smaller |
 //! | `crash_points` | a script, crashed at every save and every send |
 
 mod campaign;
@@ -24,31 +25,38 @@ mod crash_points;
 mod faults;
 mod generate;
 mod hash;
+mod history;
 mod host;
 pub mod invariants;
 mod machine;
 mod network;
 mod phases;
 mod plan;
+mod probes;
 mod queue;
 mod recording;
 mod settings;
+mod shrink;
 mod statement;
 mod turns;
+mod twins;
 mod verdict;
 mod workload;
 
 pub use crate::dice::{Dice, Stream};
-pub use campaign::{Campaign, MUST_REACH};
+pub use campaign::{Failure, Outcome, Summary};
 pub use cast::Cast;
 pub use crash_points::{CrashPoints, script};
 pub use generate::{Profile, lost_store_plan, plan_in, plan_of};
 pub use hash::RollingHash;
 pub use phases::{Options, run, run_with};
 pub use plan::{Expectation, FORMAT, Fault, FaultPlan, PlanError, Target, TimedFault};
+pub use probes::{PROBES, Probe, missed};
 pub use recording::{Flight, Mark, Recording, State};
-pub use settings::{NetworkSettings, Protocol, Settings, StorageSettings, WorkloadSettings};
+pub use settings::{Mix, NetworkSettings, Protocol, Settings, StorageSettings, WorkloadSettings};
+pub use shrink::Shrinker;
 pub use statement::Statement;
+pub use twins::{Case, Twins};
 pub use verdict::{Report, Verdict, Violation};
 // What the net level shares.
 #[cfg(feature = "net")]

@@ -25,6 +25,12 @@ use crate::dice::{Dice, Stream};
 const RETRY_US: u64 = 100_000;
 /// How often a Byzantine validator has an idea.
 const MISCHIEF_US: u64 = 20_000;
+/// An idle cluster is watched for so long.
+const CALM_US: u64 = 2_000_000;
+/// It must have come to rest by then.
+const CALM_LIMIT_US: u64 = 60_000_000;
+/// The property of what clients saw, and its clause.
+const LINEARIZABLE: (&str, &str) = ("some order explains what clients saw", "simulation §2.7");
 /// How often the liveness phase looks whether all is well.
 const LOOK_US: u64 = 100_000;
 
@@ -70,6 +76,7 @@ pub fn run_with(plan: &FaultPlan, options: &Options) -> Report {
         hash: world.hash.finish(),
         reached,
         crash_points: world.points,
+        validators: world.cast.size(),
         byzantine: world.observer.scene().byzantine.iter().copied().collect(),
         blamed: world.blamed,
         healed_in_ms: world.healed_in_ms,
@@ -120,10 +127,56 @@ impl World {
             if self.pending().is_empty() {
                 self.tell(State::Heal, None, || "-- all is well".to_owned());
                 self.healed_in_ms = Some((self.now_us - healed_us) / 1_000);
-                return self.compare_states();
+                self.compare_states()?;
+                self.calm_down()?;
+                return self.check_history();
             }
         }
         Err(Box::new(Verdict::Stuck { pending: self.pending() }))
+    }
+
+    /// An idle cluster without faults, attackers included, comes to rest: nobody of the core changes view, and
+    /// no more is said than reports and empty proposals take (simulation §2.6).
+    fn calm_down(&mut self) -> Step {
+        self.troupe.reform();
+        let deadline_us = self.now_us + CALM_LIMIT_US;
+        let protocol = self.plan.settings.protocol;
+        let size = u64::from(self.size());
+        let often = |interval_ms: u32| CALM_US / 1_000 / u64::from(interval_ms.max(1));
+        let most = size * size * (3 * often(protocol.status_interval_ms) + 6 * often(protocol.empty_interval_ms) + 20);
+        let mut said = 0;
+        while self.now_us < deadline_us {
+            let before = (self.deliveries, self.core_views());
+            let until_us = self.now_us + CALM_US;
+            while self.advance(until_us)? {}
+            said = self.deliveries - before.0;
+            if before.1 == self.core_views() && said <= most {
+                self.reach("calm reached");
+                return Ok(());
+            }
+        }
+        let views = self.core_views();
+        let pending = vec![
+            format!("the idle cluster doesn't come to rest: {said} deliveries in {CALM_US} us, {most} are enough"),
+            format!("views of the core, and whether it votes there: {views:?}"),
+        ];
+        Err(Box::new(Verdict::Stuck { pending }))
+    }
+
+    fn core_views(&self) -> Vec<(u64, bool)> {
+        let core = self.core.iter().flatten().map(|who| self.hosts[usize::from(*who)].place());
+        core.map(|place| (place.view.0, place.is_active)).collect()
+    }
+
+    /// Some order explains what the clients saw (simulation §2.7).
+    fn check_history(&mut self) -> Step {
+        let checked = self.workload.history.check();
+        let (invariant, clause) = LINEARIZABLE;
+        let is_whole = checked.map_err(|facts| unsafe_(Violation { invariant, clause, facts }))?;
+        if is_whole {
+            self.reach("history linearizable");
+        }
+        Ok(())
     }
 
     /// All faults end for a random quorum of correct validators; the others stay as they are, or are cut off.
@@ -234,7 +287,7 @@ impl World {
         let gateways = self.gateways();
         for gateway in self.workload.gateways(&gateways) {
             if let Some(receipt) = self.proven_receipt(gateway, operation)? {
-                if self.workload.on_found(&receipt) {
+                if self.workload.on_found(&receipt, self.now_us) {
                     self.see(Fact::Acknowledged(&receipt))?;
                 }
                 continue;

@@ -248,8 +248,18 @@ impl Fault {
         }
     }
 
+    /// Its kind, as in a plan.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let json = serde_json::to_value(self).unwrap_or_default();
+        let tag = json.as_str().map(str::to_owned);
+        let tag = tag.or_else(|| json.as_object().and_then(|fields| fields.keys().next().cloned()));
+        tag.unwrap_or_default().replace('_', " ")
+    }
+
     /// The machines that it names.
-    fn named(&self) -> Vec<u16> {
+    #[must_use]
+    pub fn named(&self) -> Vec<u16> {
         match self {
             Self::Partition { groups } => groups.concat(),
             Self::Cut { from, to } | Self::Hold { from, to } => [from.clone(), to.clone()].concat(),

@@ -37,7 +37,7 @@ pub struct Settings {
 
 /// Protocol parameters, small in most runs, so that boundaries are hit (simulation §2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Protocol {
     /// K.
     pub checkpoint_interval: u32,
@@ -65,7 +65,7 @@ pub struct Protocol {
 
 /// How links behave while nothing special happens to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct NetworkSettings {
     /// The shortest delay.
     pub delay_min_us: u64,
@@ -87,7 +87,7 @@ pub struct NetworkSettings {
 
 /// How disks behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct StorageSettings {
     /// The shortest sync.
     pub sync_min_us: u64,
@@ -99,7 +99,7 @@ pub struct StorageSettings {
 
 /// What the clients do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct WorkloadSettings {
     /// How many clients.
     pub clients: u16,
@@ -113,6 +113,81 @@ pub struct WorkloadSettings {
     pub twice_per_mille: u32,
     /// So many operations in a thousand name the client's previous one as parent.
     pub parent_per_mille: u32,
+    /// How many entities of each kind there are: few, so that operations meet.
+    pub entities: u64,
+    /// The size of a document's value.
+    pub value_bytes: u32,
+    /// How often which kind of operation is signed.
+    pub mix: Mix,
+}
+
+/// Weights of the kinds of operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mix {
+    /// Makes a counter.
+    pub create_counter: u32,
+    /// Adds to a counter.
+    pub add: u32,
+    /// Puts a document.
+    pub put: u32,
+    /// Puts a document if it has a version.
+    pub guarded_put: u32,
+    /// Makes an account.
+    pub create_account: u32,
+    /// Mints into an account.
+    pub mint: u32,
+    /// Transfers between two accounts.
+    pub transfer: u32,
+}
+
+impl Default for Mix {
+    fn default() -> Self {
+        Self { create_counter: 1, add: 2, put: 1, guarded_put: 1, create_account: 1, mint: 1, transfer: 1 }
+    }
+}
+
+impl Default for Protocol {
+    fn default() -> Self {
+        Self::small()
+    }
+}
+
+impl Default for NetworkSettings {
+    fn default() -> Self {
+        Self {
+            delay_min_us: 200,
+            delay_max_us: 2_000,
+            slow_per_mille: 0,
+            slow_us: 0,
+            loss_per_mille: 0,
+            duplicate_per_mille: 0,
+            flip_per_mille: 0,
+            ordered: false,
+        }
+    }
+}
+
+impl Default for StorageSettings {
+    fn default() -> Self {
+        Self { sync_min_us: 100, sync_max_us: 1_000, execution_max_us: 500 }
+    }
+}
+
+impl Default for WorkloadSettings {
+    fn default() -> Self {
+        Self {
+            clients: 3,
+            operations: 40,
+            interval_us: 20_000,
+            retry_ms: 1_500,
+            twice_per_mille: 100,
+            parent_per_mille: 300,
+            entities: 4,
+            value_bytes: 0,
+            mix: Mix::default(),
+        }
+    }
 }
 
 impl Protocol {
@@ -170,25 +245,9 @@ impl Settings {
             protocol: Protocol::small(),
             byzantine: BTreeMap::new(),
             twins: Vec::new(),
-            network: NetworkSettings {
-                delay_min_us: 200,
-                delay_max_us: 2_000,
-                slow_per_mille: 0,
-                slow_us: 0,
-                loss_per_mille: 0,
-                duplicate_per_mille: 0,
-                flip_per_mille: 0,
-                ordered: false,
-            },
-            storage: StorageSettings { sync_min_us: 100, sync_max_us: 1_000, execution_max_us: 500 },
-            workload: WorkloadSettings {
-                clients: 3,
-                operations: 40,
-                interval_us: 20_000,
-                retry_ms: 1_500,
-                twice_per_mille: 100,
-                parent_per_mille: 300,
-            },
+            network: NetworkSettings::default(),
+            storage: StorageSettings::default(),
+            workload: WorkloadSettings::default(),
             safety_ms: 3_000,
             liveness_ms: 240_000,
         }

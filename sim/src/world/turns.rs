@@ -49,6 +49,11 @@ impl World {
         }
         let Some(message) = self.open(letter) else {
             self.reach("message refused at the door");
+            match &letter.message {
+                Message::NewView(_) => self.reach("new view refused at the door"),
+                Message::Certificate(_) | Message::Segment(_) => self.reach("certificate refused at the door"),
+                _ => {}
+            }
             return Ok(());
         };
         if let Message::Request(request) = &letter.message {
@@ -134,6 +139,12 @@ impl World {
         self.turns += 1;
         self.hash.add(now_us, "turn", me, &[]);
         let by = self.identity(me);
+        if after.committed.0 > before.committed.0 + 2 {
+            self.reach("caught up by a segment");
+        }
+        if after.committed.0 >= after.stable.0 + u64::from(self.plan.settings.protocol.window) {
+            self.reach("window full");
+        }
         self.see(Fact::Turn { by, before, after })?;
         let by = self.identity(me);
         if !self.is_byzantine(me) {
@@ -161,7 +172,7 @@ impl World {
             if self.is_byzantine(me) {
                 continue;
             }
-            for receipt in self.workload.on_certified(certificate.execution.sequence) {
+            for receipt in self.workload.on_certified(certificate.execution.sequence, self.now_us) {
                 self.see(Fact::Acknowledged(&receipt))?;
             }
         }
@@ -185,6 +196,7 @@ impl World {
         if let Some(reached) = reached {
             self.reach(reached);
         }
+        self.note_rare(notice);
         if let Notice::Contradiction(pair) = notice {
             let holders = self.blamed.entry(pair.offender().0).or_default();
             holders.entry(pair.kind().to_string()).or_default().insert(me);
@@ -389,6 +401,22 @@ impl World {
         host.unsynced.push(WriteBatch::new());
         self.give(me, Event::Executed(done.executed));
         Ok(())
+    }
+}
+
+impl World {
+    /// Rarer branches that a notice shows.
+    fn note_rare(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Core(CoreNotice::Leaves { from, to }) if to.0 > from.0 + 1 => {
+                self.reach("view passed over");
+            }
+            Notice::Core(CoreNotice::Enters { view, anchor, .. }) if view.0 > 0 && anchor.0 > 0 => {
+                self.reach("anchor above the first sequence");
+            }
+            Notice::Standing(standing) if standing.is_quarantined() => self.reach("stopped for lack of a whole store"),
+            _ => {}
+        }
     }
 }
 

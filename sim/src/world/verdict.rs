@@ -51,6 +51,8 @@ pub struct Report {
     pub reached: BTreeMap<&'static str, u64>,
     /// Points at which a crash could be placed.
     pub crash_points: u64,
+    /// How many validators there were.
+    pub validators: u16,
     /// Who was Byzantine.
     pub byzantine: Vec<u16>,
     /// Against whom contradictions are held: by kind, who holds them.
@@ -78,6 +80,7 @@ impl Report {
             hash: Digest::ZERO,
             reached: BTreeMap::new(),
             crash_points: 0,
+            validators: 0,
             byzantine: Vec::new(),
             blamed: BTreeMap::new(),
             healed_in_ms: None,
@@ -95,6 +98,17 @@ impl Verdict {
             Self::Unsafe(_) => 1,
             Self::Stuck { .. } => 2,
             Self::Harness(_) => 3,
+        }
+    }
+
+    /// It as a word.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Unsafe(_) => "unsafe",
+            Self::Stuck { .. } => "stuck",
+            Self::Harness(_) => "harness",
         }
     }
 

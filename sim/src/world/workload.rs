@@ -13,13 +13,12 @@ use quorate_types::value::Value;
 
 use super::cast::Cast;
 use super::clock::START_WALL_MS;
-use super::settings::WorkloadSettings;
+use super::history::History;
+use super::settings::{Mix, WorkloadSettings};
 use crate::dice::{Dice, Stream};
 
 /// Operations expire so long after the start of the run.
 const LIFETIME_MS: u64 = 12 * 3_600_000;
-/// Entities of each kind: few, so that operations meet.
-const ENTITIES: u64 = 4;
 
 /// An operation that isn't answered yet.
 #[derive(Clone, Debug)]
@@ -44,6 +43,8 @@ pub(crate) struct Workload {
     pending: BTreeMap<OperationId, Pending>,
     /// Receipts by sequence, as the first validator that executed it found them.
     receipts: BTreeMap<Sequence, Vec<Receipt>>,
+    /// What clients did and were told.
+    pub(crate) history: History,
     acknowledged: u64,
     judged: u64,
 }
@@ -61,6 +62,7 @@ impl Workload {
             authors: BTreeMap::new(),
             pending: BTreeMap::new(),
             receipts: BTreeMap::new(),
+            history: History::default(),
             acknowledged: 0,
             judged: 0,
         }
@@ -98,35 +100,57 @@ impl Workload {
         }
         let operation = Arc::new(self.content(builder).sign(&key)?);
         self.newest[position] = Some(operation.id());
+        self.history.on_invoked(&operation, now_us);
         self.authors.insert(operation.id(), client);
         self.pending.insert(operation.id(), Pending { operation: Arc::clone(&operation), given_us: now_us });
         Ok(Some(operation))
     }
 
     fn content(&mut self, builder: OperationBuilder) -> OperationBuilder {
-        let number = self.dice.below(ENTITIES);
+        let number = self.dice.below(self.settings.entities);
         let amount = self.dice.range(1, 20);
         let account = |number: u64| EntityId::new("account", &format!("a{number}"));
         let counter = EntityId::new("counter", &format!("c{number}"));
         let document = EntityId::new("document", &format!("d{number}"));
-        match self.dice.below(8) {
+        let Mix { create_counter, add, put, guarded_put, create_account, mint, transfer } = self.settings.mix;
+        let weights = [create_counter, add, put, guarded_put, create_account, mint, transfer];
+        match self.weighed(&weights) {
             0 => builder.mutate(counter, Change::Create { value: None }),
-            1 | 2 => builder.mutate(counter, Change::Add { by: 1 }),
-            3 => builder.mutate(document, Change::Put { value: text(self.made) }),
+            1 => builder.mutate(counter, Change::Add { by: 1 }),
+            2 => builder.mutate(document, Change::Put { value: self.text() }),
             // Whoever comes first at this version wins.
-            4 => {
+            3 => {
                 let version = self.dice.range(1, 4);
                 builder
                     .guard(document.clone(), Condition::Version(version))
-                    .mutate(document, Change::Put { value: text(self.made) })
+                    .mutate(document, Change::Put { value: self.text() })
             }
-            5 => builder.mutate(account(number), Change::Create { value: None }),
-            6 => builder.mutate(account(number), Change::Mint { amount: amount * 3 }),
+            4 => builder.mutate(account(number), Change::Create { value: None }),
+            5 => builder.mutate(account(number), Change::Mint { amount: amount * 3 }),
             _ => {
-                let to = format!("a{}", (number + 1) % ENTITIES);
+                let to = format!("a{}", (number + 1) % self.settings.entities.max(1));
                 builder.mutate(account(number), Change::Transfer { to, amount })
             }
         }
+    }
+
+    /// The index of a weight, drawn by weight.
+    fn weighed(&mut self, weights: &[u32]) -> usize {
+        let mut drawn = self.dice.below(weights.iter().map(|weight| u64::from(*weight)).sum());
+        for (index, weight) in weights.iter().enumerate() {
+            match drawn.checked_sub(u64::from(*weight)) {
+                None => return index,
+                Some(rest) => drawn = rest,
+            }
+        }
+        weights.len()
+    }
+
+    fn text(&self) -> Value {
+        let mut text = format!("value {}", self.made);
+        let size = usize::try_from(self.settings.value_bytes).unwrap_or(0);
+        text.extend(std::iter::repeat_n('.', size.saturating_sub(text.len())));
+        Value::Text(text)
     }
 
     /// Which validators get an operation: one, or two at once.
@@ -174,15 +198,17 @@ impl Workload {
 
     /// A correct validator holds the execution certificate of a sequence: the receipts that clients are told
     /// of now.
-    pub(crate) fn on_certified(&mut self, sequence: Sequence) -> Vec<Receipt> {
+    pub(crate) fn on_certified(&mut self, sequence: Sequence, now_us: u64) -> Vec<Receipt> {
         let receipts = self.receipts.get(&sequence).cloned().unwrap_or_default();
         let told: Vec<Receipt> = receipts.into_iter().filter(|receipt| self.answer(&receipt.operation)).collect();
+        told.iter().for_each(|receipt| self.history.on_told(receipt, now_us));
         self.acknowledged += told.len() as u64;
         told
     }
 
     /// A validator shows the receipt of an operation with its certificate; true if its client hadn't heard.
-    pub(crate) fn on_found(&mut self, receipt: &Receipt) -> bool {
+    pub(crate) fn on_found(&mut self, receipt: &Receipt, now_us: u64) -> bool {
+        self.history.on_told(receipt, now_us);
         let is_news = self.answer(&receipt.operation);
         self.acknowledged += u64::from(is_news);
         is_news
@@ -197,8 +223,4 @@ impl Workload {
     pub(crate) const fn counted(&self) -> (u32, u64, u64) {
         (self.made, self.acknowledged, self.judged)
     }
-}
-
-fn text(number: u32) -> Value {
-    Value::Text(format!("value {number}"))
 }

@@ -20,6 +20,7 @@ mod left_view;
 mod lost_store;
 mod one_chain;
 mod prepared;
+mod reference;
 mod state;
 mod view;
 mod window;
@@ -219,28 +220,8 @@ impl Observer {
     /// An observer of a run in which these validators are Byzantine.
     #[must_use]
     pub fn new(context: Context, byzantine: BTreeSet<u16>) -> Self {
-        let invariants: Vec<Box<dyn Invariant>> = vec![
-            Box::new(agreement::Agreement::default()),
-            Box::new(commit::Commit::default()),
-            Box::new(prepared::Prepared::default()),
-            Box::new(one_chain::OneChain::default()),
-            Box::new(double_sign::DoubleSign::default()),
-            Box::new(left_view::LeftView::default()),
-            Box::new(durable_first::DurableFirst::default()),
-            Box::new(certificates::Certificates::default()),
-            Box::new(view::ViewMonotone::default()),
-            Box::new(window::Window::default()),
-            Box::new(state::State::default()),
-            Box::new(exactly_once::ExactlyOnce::default()),
-            Box::new(causal::Causal::default()),
-            Box::new(accounts::Accounts::default()),
-            Box::new(acknowledged::Acknowledged::default()),
-            Box::new(lost_store::LostStore::default()),
-            Box::new(alarms::Alarms),
-            Box::new(bounds::Bounds),
-        ];
         let scene = Scene { context, byzantine, lost: BTreeSet::new(), parents: BTreeMap::new() };
-        Self { scene, invariants }
+        Self { scene, invariants: all() }
     }
 
     /// What is known beside the facts.
@@ -289,4 +270,35 @@ const fn by(fact: &Fact<'_>) -> Option<u16> {
         | Fact::Restarted { by, .. } => Some(*by),
         Fact::Invoked(_) | Fact::Acknowledged(_) => None,
     }
+}
+
+/// Every property, fresh.
+fn all() -> Vec<Box<dyn Invariant>> {
+    vec![
+        Box::new(agreement::Agreement::default()),
+        Box::new(commit::Commit::default()),
+        Box::new(prepared::Prepared::default()),
+        Box::new(one_chain::OneChain::default()),
+        Box::new(double_sign::DoubleSign::default()),
+        Box::new(left_view::LeftView::default()),
+        Box::new(durable_first::DurableFirst::default()),
+        Box::new(certificates::Certificates::default()),
+        Box::new(view::ViewMonotone::default()),
+        Box::new(window::Window::default()),
+        Box::new(state::State::default()),
+        Box::new(exactly_once::ExactlyOnce::default()),
+        Box::new(causal::Causal::default()),
+        Box::new(accounts::Accounts::default()),
+        Box::new(reference::Reference::default()),
+        Box::new(acknowledged::Acknowledged::default()),
+        Box::new(lost_store::LostStore::default()),
+        Box::new(alarms::Alarms),
+        Box::new(bounds::Bounds),
+    ]
+}
+
+/// The names of all properties that are checked while a run goes on.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    all().iter().map(|invariant| invariant.name().0).collect()
 }

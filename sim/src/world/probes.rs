@@ -1,0 +1,74 @@
+//! Rare branches that runs report when they reach them: a campaign that never reached one says so
+//! (simulation §4).
+
+use std::collections::BTreeMap;
+
+/// A branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Its name in reports.
+    pub name: &'static str,
+    /// Whether some hundred seeds must have reached it.
+    pub is_expected: bool,
+    /// What reaching it shows.
+    pub about: &'static str,
+}
+
+macro_rules! probes {
+    ($($name:literal, $expected:literal, $about:literal;)*) => {
+        /// All of them.
+        pub const PROBES: &[Probe] = &[$(Probe { name: $name, is_expected: $expected, about: $about },)*];
+    };
+}
+
+probes! {
+    "bit flipped on the way", true, "bytes that aren't a message are refused without a panic";
+    "complaint: nothing commits", true, "a backup's patience with a primary that orders nothing has ended";
+    "complaint: a lane is passed over", false, "a backup's patience with a primary that passes a lane over has ended";
+    "complaint: the primary is silent", true, "a backup misses the primary's reports";
+    "complaint: the primary's clock stays behind", false, "a backup sees block times that fall behind";
+    "complaint: no new view", true, "a backup's patience with a new primary has ended";
+    "contradiction seen", true, "a validator holds two signatures that contradict each other";
+    "crash", true, "a process dies";
+    "delivered", true, "a proposal is ordered";
+    "duplicated", true, "a packet arrives twice";
+    "execution certificate", true, "a quorum has the same results";
+    "lost", true, "a packet is lost";
+    "message refused at the door", true, "a signature or a form is refused";
+    "operation acknowledged", true, "a client is told";
+    "operation judged without a receipt", false, "an operation is answered without a receipt";
+    "operation signed", true, "a client signs";
+    "stable checkpoint", true, "a checkpoint becomes stable";
+    "standing changed", true, "a validator begins or stops to sign";
+    "store lost", true, "a validator comes back without its store";
+    "view entered", true, "a view begins";
+    "view left", true, "a view is given up";
+    "window full", false, "a primary waits because the window is full";
+    "caught up by a segment", true, "a validator catches up by a stretch of the chain";
+    "new view refused at the door", false, "a new view that proves nothing is refused";
+    "certificate refused at the door", false, "a certificate that proves nothing is refused";
+    "view passed over", true, "a validator goes to a view above the next";
+    "anchor above the first sequence", true, "a view begins with something that an earlier one ordered";
+    "stopped for lack of a whole store", false, "a validator without its store follows in quarantine";
+    "calm reached", true, "an idle cluster after all faults changes no view and talks little";
+    "history linearizable", true, "what the clients saw has an order that explains it";
+}
+
+/// Those that were never reached.
+#[must_use]
+pub fn missed<S: AsRef<str> + Ord>(reached: &BTreeMap<S, u64>) -> Vec<Probe> {
+    let times = |name: &str| reached.iter().find(|(known, _)| known.as_ref() == name).map_or(0, |(_, count)| *count);
+    PROBES.iter().copied().filter(|probe| times(probe.name) == 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_never_reached_is_named() {
+        let reached = BTreeMap::from([("crash", 3_u64), ("lost", 0)]);
+        let names: Vec<&str> = missed(&reached).iter().map(|probe| probe.name).collect();
+        assert!(!names.contains(&"crash") && names.contains(&"lost") && names.contains(&"view entered"));
+    }
+}

@@ -1,6 +1,8 @@
 //! The command line through its own door: exit codes, forms of output, resuming, one hash in every process
 //! (simulation §3, §4.2).
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 use std::path::PathBuf;
 use std::process::{Command, Output};
 

@@ -4,6 +4,8 @@
 //! The page tests itself when it is opened with `#selftest` and writes what it found into its document, which
 //! headless chromium prints.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -53,7 +53,7 @@ impl Seen {
 
 /// All that clients did and were told.
 #[derive(Clone, Debug, Default)]
-pub(super) struct History {
+pub(crate) struct History {
     invoked: BTreeMap<OperationId, (Arc<Operation>, u64)>,
     told: BTreeMap<OperationId, (Receipt, u64)>,
 }

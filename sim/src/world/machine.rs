@@ -19,7 +19,7 @@ use super::network::Network;
 use super::phases::Options;
 use super::plan::FaultPlan;
 use super::queue::Queue;
-use super::recording::{Recording, State};
+use super::recording::{Mark, Recording, State};
 use super::verdict::{Verdict, Violation};
 use super::workload::Workload;
 use crate::byzantine::Troupe;
@@ -205,7 +205,8 @@ impl World {
     pub(super) fn tell(&mut self, state: State, who: Option<u16>, line: impl FnOnce() -> String) {
         if let Some(recording) = &mut self.recording {
             let view = who.map(|who| self.hosts[usize::from(who)].place().view);
-            recording.mark(self.now_us, state, who, view, line());
+            let view = view.map(|view| view.0);
+            recording.mark(Mark { at_us: self.now_us, state, who, view, text: line() });
         }
     }
 

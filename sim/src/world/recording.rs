@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 
-use quorate_types::ids::View;
 use quorate_types::message::{Message, Request};
 use serde::Serialize;
 
@@ -108,8 +107,8 @@ pub struct Recording {
 }
 
 impl Recording {
-    pub(super) fn mark(&mut self, at_us: u64, state: State, who: Option<u16>, view: Option<View>, text: String) {
-        self.marks.push_back(Mark { at_us, state, who, view: view.map(|view| view.0), text });
+    pub(super) fn mark(&mut self, mark: Mark) {
+        self.marks.push_back(mark);
         if self.marks.len() > MOST_MARKS {
             self.marks.pop_front();
             self.dropped_marks += 1;

@@ -52,6 +52,8 @@ pub struct Recovered {
     pub stable: Sequence,
     /// The highest executed sequence.
     pub executed: Sequence,
+    /// Whether certificates contradicted each other before: it stays stopped.
+    pub halted: bool,
 }
 
 impl Recovered {
@@ -72,6 +74,7 @@ impl Recovered {
             complaint: None,
             stable: start.sequence,
             executed: start.sequence,
+            halted: false,
         }
     }
 }
@@ -136,7 +139,7 @@ pub(crate) fn rebuild(config: Config, recovered: Recovered, now: Now) -> Core {
         ..sort_commits(recovered.commits, &reign, recovered.tip, config.parameters.window)
     };
     Core {
-        halted: false,
+        halted: recovered.halted,
         may_sign: false,
         reign,
         chain,

@@ -17,7 +17,7 @@ use crate::fetching::Fetching;
 use crate::guard::{SignedBefore, SigningGuard};
 use crate::records::{self, Delivered, Record, RecordError};
 use crate::replica::Replica;
-use crate::standing::{Quarantine, Standing};
+use crate::standing::{Ended, Quarantine, Standing};
 
 /// What a replica needs beside its records.
 #[derive(Debug)]
@@ -328,6 +328,7 @@ fn recovered_core<S: Store>(
         complaint: records::own_complaint(epoch).read(store)?,
         stable,
         executed,
+        halted: matches!(records::ended().read(store)?, Some(Ended::Alarm(_))),
     })
 }
 

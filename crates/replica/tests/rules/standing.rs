@@ -8,7 +8,7 @@ use quorate_types::execution::{Execution, ExecutionVote};
 use quorate_types::ids::{BlockTime, Epoch, Sequence, View};
 use quorate_types::message::{Message, Status, VoteMessage};
 use quorate_types::view_change::Complaint;
-use quorate_types::vote::{Phase, Vote};
+use quorate_types::vote::{Certificate, Claim, Phase, Vote};
 
 use crate::support::{Cluster, copy, index, key};
 
@@ -371,4 +371,28 @@ fn a_validator_that_diverged_stays_in_quarantine_over_a_restart() {
     cluster.run(500);
     assert!(is_quarantined(&cluster, 3));
     assert!(why(&cluster, 3).contains("before this start"), "{}", why(&cluster, 3));
+}
+
+/// protocol §3.2, §8.2: after certificates that contradict each other nothing is delivered, over a restart neither:
+/// whichever chain it followed might be the wrong one.
+#[test]
+fn a_validator_that_raised_the_alarm_delivers_nothing_after_a_restart() {
+    let mut cluster = busy(4);
+    let committed = cluster.hosts[3].replica.report().committed;
+    let claim = Claim { view: View(0), sequence: committed, digest: sha256(&[b"another"]) };
+    let signatures = (0..3).map(|other| {
+        let Claim { view, sequence, digest } = claim;
+        let validator = index(other);
+        let vote = Vote { epoch: Epoch(0), view, sequence, digest, phase: Phase::Commit, validator };
+        (validator, cluster.sign(vote).signature)
+    });
+    let signatures = signatures.collect();
+    let certificate = Certificate { phase: Phase::Commit, epoch: Epoch(0), claim, signatures };
+    cluster.deliver(0, 3, Message::Certificate(certificate));
+    cluster.restart(3);
+    assert!(why(&cluster, 3).contains("certificates contradicted each other"), "{}", why(&cluster, 3));
+    cluster.submit(0, 3);
+    cluster.run(1_000);
+    assert!(cluster.hosts[0].replica.report().committed > committed, "the others go on");
+    assert_eq!(cluster.hosts[3].replica.report().committed, committed);
 }

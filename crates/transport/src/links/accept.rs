@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
 use quorate_types::ids::ValidatorIndex;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
@@ -25,11 +25,6 @@ use crate::tls::{Expected, TlsFault, listen_config};
 
 /// Streams that one connection may carry; each needs one.
 const STREAMS_PER_CONNECTION: u32 = 2;
-
-/// Messages of one peer that wait in the inbox at once: a vote waits behind these at most, times the peers.
-const CONTROL_PLACES: usize = 32;
-/// As above, of bulk data.
-const BULK_PLACES: usize = 4;
 
 type Frames = Pin<Box<dyn Stream<Item = Result<Frame, Status>> + Send>>;
 
@@ -94,13 +89,11 @@ impl PeerService {
         let Some(peer) = peer else {
             return Err(Status::permission_denied("this network key is not in the validator set"));
         };
-        let limits = &self.shared.config.limits;
-        let (inbox, rate, places) = match lane {
-            Lane::Control => (self.inboxes.control.clone(), limits.control_receive, CONTROL_PLACES),
-            Lane::Bulk => (self.inboxes.bulk.clone(), limits.bulk_receive, BULK_PLACES),
+        let (inbox, rate) = match lane {
+            Lane::Control => (self.inboxes.control.clone(), self.shared.config.limits.control_receive),
+            Lane::Bulk => (self.inboxes.bulk.clone(), self.shared.config.limits.bulk_receive),
         };
-        let places = Arc::new(Semaphore::new(places));
-        let receiver = Receiver { shared: Arc::clone(&self.shared), peer, lane, inbox, rate, places };
+        let receiver = Receiver { shared: Arc::clone(&self.shared), peer, lane, inbox, rate };
         let ours = stream::once(std::future::ready(Ok(hello::make(&self.shared.config))));
         let end = stream::once(receiver.run(request.into_inner()))
             .filter_map(|end| std::future::ready(end.err().map(|fault| Err(refusal(&fault)))));
@@ -123,7 +116,6 @@ struct Receiver {
     lane: Lane,
     inbox: mpsc::Sender<Incoming>,
     rate: Rate,
-    places: Arc<Semaphore>,
 }
 
 impl Receiver {
@@ -172,7 +164,7 @@ impl Receiver {
             let at = Instant::now();
             let bytes = message.len();
             self.peer.on_frame(self.lane, bytes, at);
-            let permit = Arc::clone(&self.places).acquire_owned().await;
+            let permit = Arc::clone(&self.peer.places[self.lane.position()]).acquire_owned().await;
             let place = Place { _permit: permit.ok().map(Arc::new) };
             if self.inbox.send(Incoming { from, lane: self.lane, frame: message, at, place }).await.is_err() {
                 // Nobody reads any more: the validator is stopping.

@@ -1,12 +1,12 @@
 //! What is known about one peer, for those who send to it and those who ask.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_types::ids::ValidatorIndex;
 use quorate_types::limits::MAX_MESSAGE_BYTES;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use super::queue::Queue;
@@ -56,12 +56,22 @@ impl PeerView {
     }
 }
 
+/// Messages of one peer that wait in an inbox at once: a vote waits behind so many at most, times the peers.
+const fn places(lane: Lane) -> usize {
+    match lane {
+        Lane::Control => 32,
+        Lane::Bulk => 4,
+    }
+}
+
 /// One peer. Written by the tasks of its links.
 #[derive(Debug)]
 pub(super) struct PeerState {
     pub(super) index: ValidatorIndex,
     pub(super) name: String,
     pub(super) queues: [Queue; 2],
+    /// Its places in the inbox of each lane, whichever of its streams takes them.
+    pub(super) places: [Arc<Semaphore>; 2],
     known: Mutex<Known>,
     /// Counts the streams accepted per lane: a newer one replaces the one before.
     generations: [watch::Sender<u64>; 2],
@@ -83,8 +93,9 @@ impl PeerState {
             Queue::new(limits.control_queue_frames, limits.control_queue_bytes),
             Queue::new(limits.bulk_queue_frames, limits.bulk_queue_bytes),
         ];
+        let places = Lane::ALL.map(|lane| Arc::new(Semaphore::new(places(lane))));
         let generations = [watch::channel(0).0, watch::channel(0).0];
-        Self { index, name: name.to_owned(), queues, known: Mutex::default(), generations, changes }
+        Self { index, name: name.to_owned(), queues, places, known: Mutex::default(), generations, changes }
     }
 
     pub(super) fn send(&self, lane: Lane, frame: Bytes) -> Sent {

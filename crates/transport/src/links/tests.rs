@@ -249,6 +249,34 @@ async fn a_peer_has_only_its_own_places_in_the_inbox() {
     b.stop().await;
 }
 
+/// protocol §9.5: nor does it get new places by connecting again while what it sent before still waits.
+#[tokio::test]
+async fn a_peer_that_connects_again_has_the_same_places() {
+    let mut end = End::start(A, |_, _| {}).await;
+    let open = async || {
+        let mut client = raw_client(1, &end.address).await;
+        let bulk = (0..4).map(|_| message(Bytes::from_static(b"bulk")));
+        let frames = stream::iter([hello(harness::cluster(), 1, 1)].into_iter().chain(bulk));
+        let mut replies = client.bulk(frames.chain(stream::pending())).await.unwrap().into_inner();
+        replies.message().await.unwrap();
+        replies
+    };
+    let received = |frames| move |view: &PeerView| (view.lanes[1].received_frames >= frames).then_some(());
+    let first = open().await;
+    wait_for(&end.links, received(4)).await;
+    let second = open().await;
+    wait_for(&end.links, received(5)).await;
+    // Four of the first stream wait; the second one's first has been read, and waits for a place.
+    let held: Vec<_> = std::iter::from_fn(|| end.bulk.try_recv().ok()).collect();
+    assert_eq!(held.len(), 4);
+    drop(held);
+    for _ in 0..4 {
+        end.next().await;
+    }
+    drop((first, second));
+    end.stop().await;
+}
+
 #[tokio::test]
 async fn a_link_comes_back_after_the_peer_does() {
     let [mut a, b] = two_ends(|_, _| {}).await;

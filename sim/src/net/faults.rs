@@ -76,14 +76,7 @@ impl Fleet<'_> {
 
     /// Who is meant.
     fn resolve(&self, target: Target) -> u16 {
-        match target {
-            Target::Validator(validator) => validator,
-            Target::Primary => {
-                let mut views: Vec<_> = self.sight.with(|sight| sight.places.iter().map(|place| place.view).collect());
-                views.sort_unstable();
-                self.cluster.cast.primary(views[views.len() / 2].0)
-            }
-        }
+        self.sight.with(|sight| self.cluster.cast.resolve(target, sight.places.iter().map(|place| place.view)))
     }
 
     /// The disk of a machine that chance picks fails at a later write, or at the next sync.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use quorate_crypto::{Digest, PublicKey, Scheme, SecretKey, sha256};
-use quorate_types::ids::{ClusterId, Epoch, Sequence, ValidatorIndex};
+use quorate_types::ids::{ClusterId, Epoch, Sequence, ValidatorIndex, View};
 use quorate_types::kind::{Access, Consistency, EntityType, Kind, Kinds, Right};
 use quorate_types::parameters::Parameters;
 use quorate_types::set::{ValidatorInfo, ValidatorSet};
 use quorate_types::verified::Context;
 
+use super::plan::Target;
 use super::settings::Settings;
 use crate::dice::{Dice, Stream};
 
@@ -91,7 +92,19 @@ impl Cast {
     /// The primary of a view.
     #[must_use]
     pub fn primary(&self, view: u64) -> u16 {
-        self.context.set.primary(self.context.epoch, quorate_types::ids::View(view)).0
+        self.context.set.primary(self.context.epoch, View(view)).0
+    }
+
+    /// Who is meant, in a cluster whose machines are in these views: the primary is that of the middle one.
+    pub(crate) fn resolve(&self, target: Target, views: impl IntoIterator<Item = View>) -> u16 {
+        match target {
+            Target::Validator(validator) => validator,
+            Target::Primary => {
+                let mut views: Vec<View> = views.into_iter().collect();
+                views.sort_unstable();
+                self.primary(views[views.len() / 2].0)
+            }
+        }
     }
 
     /// The validators' indices.

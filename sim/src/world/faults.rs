@@ -56,14 +56,7 @@ impl World {
 
     /// Who is meant.
     fn resolve(&self, target: Target) -> u16 {
-        match target {
-            Target::Validator(validator) => validator,
-            Target::Primary => {
-                let mut views: Vec<_> = self.hosts.iter().map(|host| host.place().view).collect();
-                views.sort_unstable();
-                self.cast.primary(views[views.len() / 2].0)
-            }
-        }
+        self.cast.resolve(target, self.hosts.iter().map(|host| host.place().view))
     }
 
     /// Links are whole again; what was held goes on its way.

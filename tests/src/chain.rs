@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use quorate_crypto::{Digest, SecretKey, Signature};
 use quorate_replica::execution::{ExecutionJob, ExecutionSetup, execute};
+use quorate_replica::machine::tree::Cache;
 use quorate_replica::records;
 use quorate_storage::{Durability, Store};
 use quorate_types::bundle::{Bundle, BundleHeader, operations_bytes, operations_root};
@@ -27,6 +28,7 @@ const STEP_MS: u64 = 100;
 #[derive(Debug)]
 pub struct Chain {
     setup: ExecutionSetup,
+    tree: Cache,
     key: SecretKey,
     nonce: u64,
     sequence: Sequence,
@@ -48,10 +50,15 @@ impl Chain {
             entity_type: EntityType::Document,
             access: Access::open([]),
         };
-        let setup = ExecutionSetup { parameters: Arc::new(Parameters::default()), kinds: Arc::new(Kinds::new([kind])) };
+        let setup = ExecutionSetup {
+            cluster: ClusterId(Digest::ZERO),
+            parameters: Arc::new(Parameters::default()),
+            kinds: Arc::new(Kinds::new([kind])),
+        };
         let key = SecretKey::from_seed([7; 32]);
         let mut chain = Self {
             setup,
+            tree: Cache::default(),
             key,
             nonce: 0,
             sequence: Sequence::ZERO,
@@ -95,7 +102,7 @@ impl Chain {
     pub fn execute<S: Store>(&mut self, store: &S, operations: Vec<Arc<Operation>>) -> anyhow::Result<usize> {
         let count = operations.len();
         let job = self.job(operations);
-        let done = execute(store, &self.setup, &job)?;
+        let done = execute(store, &self.setup, &mut self.tree, &job)?;
         store.write(done.batch, Durability::Buffered)?;
         let applied = done.receipts.iter().filter(|receipt| receipt.outcome == Outcome::Applied).count();
         Ok(count - applied)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use quorate_client::{Client, Consistency, Entity, Read, ReadToken};
 use quorate_types::ids::Sequence;
 use serde_json::{Value as Json, json};
@@ -11,18 +11,24 @@ use serde_json::{Value as Json, json};
 use crate::connect::{self, ClusterArgs};
 use crate::json;
 use crate::paint;
+use crate::proof;
 use crate::submit::draft;
 
 /// Entities on one page of a list.
 const PAGE: u32 = 1_000;
 
-/// Reads an entity, or lists the entities of a kind. One validator answers, without proof.
+/// Reads an entity, or lists the entities of a kind. One validator answers, without proof, unless the consistency
+/// is `quorum`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   quorate get document/greeting
   quorate get package/zlib1g:amd64 --json
   quorate get document/greeting --at-least 421     waits until sequence 421 is executed: read your own writes
+  quorate get document/greeting --consistency linearizable
+                                                   everything acknowledged before is in the answer
+  quorate get document/greeting --consistency quorum
+                                                   the same, proven, without trusting any single validator
   quorate get package --prefix lib --limit 20      a list")]
 pub struct GetArgs {
     /// The entity as KIND/ID, or a kind, to list what it has
@@ -36,8 +42,12 @@ pub struct GetArgs {
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
 
+    /// How fresh the answer must be, and whom to trust
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Level::Local)]
+    consistency: Level,
+
     /// Reads at this sequence or above
-    #[arg(long, value_name = "SEQUENCE", conflicts_with = "max_age_ms")]
+    #[arg(long, value_name = "SEQUENCE", conflicts_with_all = ["max_age_ms", "consistency"])]
     at_least: Option<u64>,
 
     /// Refuses an answer that may be older
@@ -54,6 +64,17 @@ pub struct GetArgs {
 
     #[command(flatten)]
     cluster: ClusterArgs,
+}
+
+/// How fresh an answer must be, and whom to trust (data-model §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Level {
+    /// What one validator has executed, whatever that is
+    Local,
+    /// Everything acknowledged before is in it, on one validator's word
+    Linearizable,
+    /// As linearizable, with proof, trusting no single validator; of one entity only
+    Quorum,
 }
 
 impl GetArgs {
@@ -73,12 +94,23 @@ impl GetArgs {
     fn consistency(&self) -> Consistency {
         match self.at_least {
             Some(sequence) => Consistency::AtLeast(Sequence(sequence)),
+            None if self.consistency == Level::Linearizable => Consistency::Linearizable,
             None => Consistency::Local { max_age_ms: self.max_age_ms },
         }
     }
 
     async fn one(&self, client: &Client, token: Option<&ReadToken>) -> anyhow::Result<()> {
         let entity = draft::entity(&self.name)?;
+        if self.consistency == Level::Quorum {
+            let read = client.read_quorum(&entity, token).await?;
+            proof::print_state(&read.state, self.json);
+            ensure!(
+                read.state.entity().is_some(),
+                "{entity} doesn't exist at sequence {}",
+                read.state.execution().sequence
+            );
+            return Ok(());
+        }
         let read = client.get(&entity, self.consistency(), token).await?;
         let Some(found) = &read.content else {
             bail!("{entity} doesn't exist at sequence {}", read.sequence);
@@ -98,6 +130,10 @@ impl GetArgs {
 
     async fn list(&self, client: &Client, token: Option<&ReadToken>) -> anyhow::Result<()> {
         ensure!(self.limit > 0, "--limit must be at least 1");
+        ensure!(
+            self.consistency != Level::Quorum,
+            "a list has no proof; read its entities one by one, or linearizable"
+        );
         let (mut page, mut left) = (String::new(), self.limit);
         while left > 0 {
             let size = PAGE.min(u32::try_from(left).unwrap_or(PAGE));

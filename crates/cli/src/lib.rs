@@ -16,6 +16,7 @@ pub mod keygen;
 pub mod local;
 pub mod paint;
 pub mod progress;
+pub mod proof;
 pub mod receipt;
 pub mod start;
 pub mod status;
@@ -47,6 +48,7 @@ enum Command {
     Watch(watch::WatchArgs),
     Status(status::StatusArgs),
     Receipt(receipt::ReceiptArgs),
+    Proof(proof::ProofArgs),
     Import(import::command::ImportArgs),
     Bench(Box<bench::BenchArgs>),
     Demo(demo::DemoArgs),
@@ -99,6 +101,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Watch(args) => wait(args.run()),
         Command::Status(args) => wait(args.run()),
         Command::Receipt(args) => wait(args.run()),
+        Command::Proof(args) => wait(args.run()),
         Command::Import(args) => wait(args.run()),
         Command::Bench(args) => wait(args.run()),
         Command::Demo(args) => wait(args.run()),

@@ -126,6 +126,11 @@ impl Client {
         Ok(client)
     }
 
+    /// All endpoints.
+    pub(crate) fn all_endpoints(&self) -> impl Iterator<Item = Endpoint> + '_ {
+        self.inner.endpoints.iter().cloned()
+    }
+
     /// The endpoint to use now.
     pub(crate) fn endpoint(&self) -> Endpoint {
         let position = self.inner.preferred.load(Ordering::Relaxed) % self.inner.endpoints.len();

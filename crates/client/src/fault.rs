@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate_proof::{ProofFault, VerifiedReceipt};
 use quorate_transport::convert::FieldFault;
 use quorate_transport::fault::{ApiFault, Reason};
-use quorate_types::ids::{ClusterId, OperationId};
+use quorate_types::ids::{ClusterId, OperationId, Sequence};
 use quorate_types::receipt::{Outcome, Rejection};
 use tonic::{Code, Status};
 
@@ -87,6 +87,40 @@ pub enum ClientFault {
         asked: OperationId,
         /// What it answered for.
         found: OperationId,
+    },
+    /// A validator proved something else than was asked for.
+    #[error("validator at {endpoint} proved something about {found} instead of {asked}")]
+    OtherSubject {
+        /// Which.
+        endpoint: String,
+        /// What was asked for.
+        asked: String,
+        /// What the proof is about.
+        found: String,
+    },
+    /// A validator proved a state that is older than what was committed before the read began: it is behind,
+    /// or it replays an old certificate.
+    #[error(
+        "validator at {endpoint} proved the state at sequence {found}, but {wanted} was committed before the \
+         read began: it is behind, or it shows an old state on purpose"
+    )]
+    Stale {
+        /// Which.
+        endpoint: String,
+        /// The sequence of its proof.
+        found: Sequence,
+        /// The sequence that it must be at or above.
+        wanted: Sequence,
+    },
+    /// Too few validators said how far the order has gone.
+    #[error("{answered} validators said how far the order has gone, {needed} are needed; the last failure: {last}")]
+    NoFreshness {
+        /// How many did.
+        answered: usize,
+        /// How many must.
+        needed: usize,
+        /// What the last of the others said.
+        last: String,
     },
     /// A validator answered with what can't be read.
     #[error("validator at {endpoint} answered with what can't be read: {fault}")]
@@ -194,6 +228,9 @@ impl ClientFault {
             | Self::OtherCluster { .. }
             | Self::Proof { .. }
             | Self::OtherOperation { .. }
+            | Self::OtherSubject { .. }
+            | Self::Stale { .. }
+            | Self::NoFreshness { .. }
             | Self::Answer { .. }
             | Self::StreamEnded { .. } => true,
         }

@@ -26,14 +26,15 @@
 //!
 //! Invariants: success is never reported without a receipt that verified against the genesis; a retry, here
 //! or at another validator, sends the same signed bytes, so an operation executes at most once; nonces are
-//! durable before they are used. No single validator is trusted with a receipt; a `LOCAL` read trusts the one
-//! that answers.
+//! durable before they are used. No single validator is trusted with a receipt, with a proof
+//! ([`Client::prove`]) or with a quorum read ([`Client::read_quorum`]); other reads trust the one that answers.
 
 mod cluster;
 mod config;
 mod fault;
 mod nonces;
 mod pipeline;
+mod prove;
 mod read;
 mod signer;
 mod submit;
@@ -42,7 +43,7 @@ mod testing;
 mod watch;
 
 pub use quorate_crypto::SecretKey;
-pub use quorate_proof::{ReceiptProof, VerifiedReceipt};
+pub use quorate_proof::{Proof, Proven, ReceiptProof, VerifiedOrder, VerifiedReceipt, VerifiedState};
 pub use quorate_transport::convert::value_from_wire;
 pub use quorate_transport::fault::{ApiFault, Reason};
 pub use quorate_transport::key_file::{KeyFileError, read as read_key};
@@ -54,6 +55,7 @@ pub use crate::config::{ClientConfig, ConfigFault, RetryPolicy};
 pub use crate::fault::{ClientFault, Hint, Rejected};
 pub use crate::nonces::{FileNonces, MemoryNonces, NonceFault, NonceStore};
 pub use crate::pipeline::{Pipeline, Settled};
+pub use crate::prove::{QuorumRead, Subject};
 pub use crate::read::{Consistency, Entity, Page, Read, Session};
 pub use crate::signer::{SignFault, Signer};
 pub use crate::submit::KnownOperation;

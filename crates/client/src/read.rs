@@ -24,6 +24,9 @@ pub enum Consistency {
     },
     /// Executed at least up to this sequence: the validator waits until it is.
     AtLeast(Sequence),
+    /// Everything acknowledged anywhere before the read began (data-model §5), on the answering validator's
+    /// word. [`Client::read_quorum`] trusts no single one.
+    Linearizable,
 }
 
 /// An entity as a validator has it.
@@ -209,6 +212,7 @@ fn consistency_to_wire(consistency: Consistency) -> pb::Consistency {
     let level = match consistency {
         Consistency::Local { max_age_ms } => Level::Local(pb::Local { max_age_ms }),
         Consistency::AtLeast(sequence) => Level::AtLeast(pb::AtLeast { sequence: sequence.0 }),
+        Consistency::Linearizable => Level::Linearizable(pb::Linearizable {}),
     };
     pb::Consistency { level: Some(level) }
 }
@@ -238,6 +242,6 @@ fn entity_of(endpoint: &Endpoint, found: pb::Entity) -> Result<Entity, ClientFau
     })
 }
 
-fn entities(endpoint: &Endpoint) -> EntitiesClient<Service> {
+pub(crate) fn entities(endpoint: &Endpoint) -> EntitiesClient<Service> {
     EntitiesClient::new(endpoint.service()).max_decoding_message_size(MAX_ANSWER_BYTES)
 }

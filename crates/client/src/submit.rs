@@ -152,6 +152,14 @@ impl Client {
         .await
     }
 
+    /// Verifies a proof file's content, of any kind, against this cluster's genesis; asks nobody.
+    ///
+    /// # Errors
+    /// What doesn't hold.
+    pub fn verify_proof(&self, content: &[u8]) -> Result<quorate_proof::Proven, quorate_proof::ProofFault> {
+        quorate_proof::Proof::from_file(content)?.verify(&self.inner.config.epoch)
+    }
+
     /// Verifies a receipt file's content against this cluster's genesis; asks nobody.
     ///
     /// # Errors

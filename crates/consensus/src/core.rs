@@ -344,6 +344,13 @@ impl Core {
         self.chain.tip()
     }
 
+    /// The highest commit certificate held; `None` before the first.
+    #[must_use]
+    pub fn highest_commit(&self) -> Option<&Certificate> {
+        let held = [&self.certificates.commit, &self.certificates.commit_ahead];
+        held.into_iter().flatten().max_by_key(|certificate| certificate.claim.sequence)
+    }
+
     /// The stable checkpoint.
     #[must_use]
     pub const fn stable(&self) -> Sequence {

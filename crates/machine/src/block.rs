@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use quorate_crypto::Digest;
 use quorate_storage::WriteBatch;
-use quorate_types::ids::{BlockTime, OperationId, Sequence, ValidatorIndex};
+use quorate_types::ids::{BlockTime, ClusterId, OperationId, Sequence, ValidatorIndex};
 use quorate_types::operation::{EntityId, Operation};
 use quorate_types::receipt::{Judgement, Receipt};
 
@@ -22,6 +22,10 @@ pub struct Block<'a> {
     pub proposal: Digest,
     /// The operations of the bundles that the proposal names: of each lane in the lane's order.
     pub ordered: &'a [Ordered],
+    /// The cluster: its genesis declares what the first state has beside entities.
+    pub cluster: ClusterId,
+    /// Each lane's tip after this sequence, in the form of whoever orders.
+    pub tips: &'a [u8],
 }
 
 impl Block<'_> {

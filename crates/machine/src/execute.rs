@@ -19,7 +19,7 @@ use crate::block::{Block, EntityChange, Executed};
 use crate::draft::{Budget, Draft, Stop, Written};
 use crate::entity::Position;
 use crate::guard;
-use crate::index::{self, Indexed};
+use crate::index::{self, Indexed, Log};
 use crate::keys;
 use crate::mutation::{self, Context};
 use crate::nonce::{self, Held, NonceState};
@@ -53,10 +53,12 @@ pub fn execute<R: StateReader>(
         somebody_waits: false,
         touched: 0,
         places: 0,
+        log: Log::default(),
         receipts: Vec::new(),
         judgements: Vec::new(),
         changes: Vec::new(),
     };
+    run.record_context(block)?;
     run.take_in(block)?;
     run.drain()?;
     run.lapse()?;
@@ -76,6 +78,7 @@ struct Run<'a, R> {
     touched: usize,
     /// Operations that have entered the waiting room at this sequence.
     places: u32,
+    log: Log,
     receipts: Vec<Receipt>,
     judgements: Vec<(OperationId, Judgement)>,
     changes: Vec<EntityChange>,
@@ -107,6 +110,18 @@ impl Done {
 }
 
 impl<R: StateReader> Run<'_, R> {
+    /// What the state holds beside the effects of operations (data-model §4.2).
+    fn record_context(&mut self, block: &Block<'_>) -> Result<(), StoreError> {
+        if !self.state.contains(keys::CLUSTER)? {
+            self.state.store(keys::CLUSTER.to_vec(), &block.cluster.0);
+        }
+        let is_known = self.state.look(keys::TIPS, |tips| Ok(tips == block.tips))?;
+        if is_known != Some(true) {
+            self.state.put(keys::TIPS.to_vec(), block.tips.to_vec());
+        }
+        Ok(())
+    }
+
     /// Schedules what is new.
     fn take_in(&mut self, block: &Block<'_>) -> Result<(), StoreError> {
         self.somebody_waits = waiting::total(&self.state)?.operations > 0;
@@ -293,10 +308,10 @@ impl<R: StateReader> Run<'_, R> {
     /// Gives the operation its receipt.
     fn settle(&mut self, operation: &Operation, held: Held, done: Done) -> Result<(), StoreError> {
         let (id, author, nonce) = (operation.id(), operation.author(), operation.nonce());
-        nonce::consume(&mut self.state, operation, held, self.at, self.parameters);
+        nonce::consume(&mut self.state, operation, held, self.at, self.parameters)?;
         let index = u32::try_from(self.receipts.len()).unwrap_or(u32::MAX);
         let parents = operation.content().parents.clone();
-        index::insert(&mut self.state, &id, &Indexed { at: self.at, index, author, nonce, parents });
+        self.log.insert(&mut self.state, id, Indexed { at: self.at, index, author, nonce, parents });
         self.changes.extend(done.versions.iter().map(|EntityVersion { entity, version }| EntityChange {
             entity: entity.clone(),
             version: *version,
@@ -323,7 +338,8 @@ impl<R: StateReader> Run<'_, R> {
 
     fn finish(mut self) -> Result<Executed, StoreError> {
         let budget = PRUNED_PER_OPERATION.saturating_mul(self.parameters.max_proposal_operations as usize);
-        index::prune(&mut self.state, self.at, self.parameters, budget)?;
+        std::mem::take(&mut self.log).write(&mut self.state, self.at);
+        index::prune(&mut self.state, self.at, self.parameters)?;
         nonce::prune(&mut self.state, self.at.time, self.parameters, budget)?;
         self.state.store(keys::POSITION.to_vec(), &self.at);
         let digests: Vec<_> = self.receipts.iter().map(Receipt::digest).collect();

@@ -2,6 +2,9 @@
 //!
 //! An entry lapses when both halves of `R` have passed. From then on it isn't found, whether or not it
 //! was removed already: removal is spread over sequences and nothing depends on it.
+//!
+//! The entries of a sequence are kept a second time, as one list. By it they are removed, and it stands for
+//! them in the state tree: one leaf for each sequence instead of one for each operation.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -13,7 +16,13 @@ use quorate_types::parameters::Parameters;
 
 use crate::entity::{Head, Position};
 use crate::keys;
-use crate::overlay::{Overlay, decode};
+use crate::overlay::{Overlay, damaged, decode};
+
+/// Lapsed sequences removed at one sequence, which adds one at most: what has lapsed is bounded.
+const PRUNED_SEQUENCES: usize = 4;
+
+/// Operations in the list of one sequence: more than any proposal and any waiting room can bring.
+const MAX_LOGGED: usize = 1 << 24;
 
 /// Ancestors looked at when heads are searched for among them. What lies deeper counts as not seen.
 const MAX_ANCESTORS: usize = 256;
@@ -52,10 +61,29 @@ pub(crate) fn has_lapsed(at: Position, now: Position, parameters: &Parameters) -
     at.lapsed(parameters.index_sequences, parameters.index_ms, now)
 }
 
-/// Enters an operation that has just executed.
-pub(crate) fn insert<R: StateReader>(state: &mut Overlay<'_, R>, operation: &OperationId, entry: &Indexed) {
-    state.store(keys::logged(entry.at.sequence, entry.index), &Logged { operation: *operation, at: entry.at });
-    state.store(keys::indexed(operation), entry);
+/// The list of what executed at one sequence.
+#[derive(Debug, Default)]
+pub(crate) struct Log(Vec<Logged>);
+
+impl Log {
+    /// Enters an operation that has just executed.
+    pub(crate) fn insert<R: StateReader>(
+        &mut self,
+        state: &mut Overlay<'_, R>,
+        operation: OperationId,
+        entry: Indexed,
+    ) {
+        state.store(keys::indexed(&operation), &entry);
+        let Indexed { author, nonce, parents, .. } = entry;
+        self.0.push(Logged { operation, author, nonce, parents });
+    }
+
+    /// Writes the list, unless nothing executed.
+    pub(crate) fn write<R: StateReader>(self, state: &mut Overlay<'_, R>, at: Position) {
+        if !self.0.is_empty() {
+            state.store(keys::logged(at.sequence), &Executions { at, operations: self.0 });
+        }
+    }
 }
 
 /// Those of `heads` that are not among the ancestors of an operation with these parents.
@@ -87,39 +115,68 @@ pub(crate) fn unseen<'h, R: StateReader>(
     Ok(unseen)
 }
 
-/// Removes entries that have lapsed, at most `limit` of them.
+/// Removes the entries of sequences that have lapsed, some at a time.
 pub(crate) fn prune<R: StateReader>(
     state: &mut Overlay<'_, R>,
     now: Position,
     parameters: &Parameters,
-    limit: usize,
 ) -> Result<(), StoreError> {
     let has_lapsed = |key: &[u8], bytes: &[u8]| {
-        let Logged { at, .. } = decode(key, bytes)?;
+        let mut input = Reader::new(bytes);
+        let at = Position::decode(&mut input).map_err(|_| damaged(key))?;
         Ok(has_lapsed(at, now, parameters))
     };
-    for (key, bytes) in state.scan_while(keys::LOG, limit, has_lapsed)? {
-        let Logged { operation, .. } = decode(&key, &bytes)?;
-        state.delete(keys::indexed(&operation));
+    for (key, bytes) in state.scan_while(keys::LOG, PRUNED_SEQUENCES, has_lapsed)? {
+        let Executions { operations, .. } = decode(&key, &bytes)?;
+        for Logged { operation, .. } in operations {
+            state.delete(keys::indexed(&operation));
+        }
         state.delete(key);
     }
     Ok(())
 }
 
-/// An entry of the log.
+/// What executed at a sequence: an operation's index is its place.
+struct Executions {
+    at: Position,
+    operations: Vec<Logged>,
+}
+
+/// An operation that executed.
+#[derive(Debug)]
 struct Logged {
     operation: OperationId,
-    at: Position,
+    author: PublicKey,
+    nonce: u64,
+    parents: Vec<OperationId>,
+}
+
+impl Canonical for Executions {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.at.encode(out);
+        encode_list(&self.operations, out);
+    }
+
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { at: Position::decode(input)?, operations: input.list(MAX_LOGGED, "operations of a sequence")? })
+    }
 }
 
 impl Canonical for Logged {
     fn encode(&self, out: &mut Vec<u8>) {
         self.operation.encode(out);
-        self.at.encode(out);
+        self.author.encode(out);
+        self.nonce.encode(out);
+        encode_list(&self.parents, out);
     }
 
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { operation: OperationId::decode(input)?, at: Position::decode(input)? })
+        Ok(Self {
+            operation: OperationId::decode(input)?,
+            author: PublicKey::decode(input)?,
+            nonce: input.u64()?,
+            parents: input.list(MAX_PARENTS, "parents of an operation")?,
+        })
     }
 }
 

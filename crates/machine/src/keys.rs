@@ -9,26 +9,38 @@
 //! | `e` | kind, 0, id | the entity |
 //! | `s` | kind | supply: the sum over the kind's accounts |
 //! | `n` | author | nonce window |
-//! | `u` | author, nonce mod 1,024 | the operation that used the nonce |
+//! | `u` | author, place in a ring of groups | the operations that used 16 neighbouring nonces |
 //! | `x` | time, author | when to look whether the window can go |
 //! | `o` | operation | where it executed: the operation index |
-//! | `l` | sequence, index | the operation, for pruning the index |
+//! | `l` | sequence | all operations that executed there: what `o` is made of, and pruned by |
 //! | `w` | operation | an operation in the waiting room |
 //! | `p` | parent, child | that the child waits for the parent |
 //! | `q` | sequence, position | the waiting operation, by the time of its arrival |
 //! | `c` | whose | what the waiting room holds, in all, of an author, of a lane |
 //! | `m` | | sequence and block time that this is the state of |
+//! | `t` | | each lane's tip |
+//! | `g` | | the cluster, whose genesis declares validators, parameters and kinds |
+//!
+//! All of it but `o`, which follows from `l`, is under the state root (data-model §4.3).
 
 use quorate_crypto::PublicKey;
 use quorate_storage::Key;
+use quorate_types::entity::ENTITIES;
 use quorate_types::ids::{BlockTime, OperationId, Sequence, ValidatorIndex};
+
 use quorate_types::operation::EntityId;
 
 /// Sequence and block time of the state.
 pub(crate) const POSITION: &[u8] = b"m";
+/// Each lane's tip.
+pub(crate) const TIPS: &[u8] = b"t";
+/// The cluster.
+pub(crate) const CLUSTER: &[u8] = b"g";
+/// What the keys of the operation index start with.
+pub(crate) const INDEX: &[u8] = b"o";
 /// The queue of windows to look at.
 pub(crate) const WINDOW_QUEUE: &[u8] = b"x";
-/// The executed operations in order.
+/// The executed operations, by sequence.
 pub(crate) const LOG: &[u8] = b"l";
 /// The waiting operations in order of arrival.
 pub(crate) const WAITING_QUEUE: &[u8] = b"q";
@@ -37,12 +49,12 @@ pub(crate) const WAITING_QUEUE: &[u8] = b"q";
 pub(crate) const WAITING_TOTAL: &[u8] = b"ct";
 
 pub(crate) fn entity(entity: &EntityId) -> Key {
-    Key::of(&[b"e", entity.kind.as_bytes(), &[0], entity.id.as_bytes()])
+    Key::of(&[ENTITIES, entity.kind.as_bytes(), &[0], entity.id.as_bytes()])
 }
 
 /// What the keys of all entities of a kind start with.
 pub(crate) fn entities(kind: &str) -> Key {
-    Key::of(&[b"e", kind.as_bytes(), &[0]])
+    Key::of(&[ENTITIES, kind.as_bytes(), &[0]])
 }
 
 pub(crate) fn supply(kind: &str) -> Key {
@@ -53,8 +65,8 @@ pub(crate) fn window(author: &PublicKey) -> Key {
     Key::of(&[b"n", author.as_bytes()])
 }
 
-pub(crate) fn nonce(author: &PublicKey, slot: u16) -> Key {
-    Key::of(&[b"u", author.as_bytes(), &slot.to_be_bytes()])
+pub(crate) fn nonces_of_group(author: &PublicKey, place: u8) -> Key {
+    Key::of(&[b"u", author.as_bytes(), &[place]])
 }
 
 /// What the keys of all used nonces of an author start with.
@@ -67,11 +79,11 @@ pub(crate) fn window_due(due: BlockTime, author: &PublicKey) -> Key {
 }
 
 pub(crate) fn indexed(operation: &OperationId) -> Key {
-    Key::of(&[b"o", operation.0.as_bytes()])
+    Key::of(&[INDEX, operation.0.as_bytes()])
 }
 
-pub(crate) fn logged(sequence: Sequence, index: u32) -> Key {
-    Key::of(&[LOG, &sequence.0.to_be_bytes(), &index.to_be_bytes()])
+pub(crate) fn logged(sequence: Sequence) -> Key {
+    Key::of(&[LOG, &sequence.0.to_be_bytes()])
 }
 
 pub(crate) fn waiting(operation: &OperationId) -> Key {
@@ -120,6 +132,12 @@ mod tests {
         assert_eq!(after(b"ea\0"), b"ea\x01");
         assert_eq!(after(&[b'u', 255, 255]), [b'v']);
         assert_eq!(after(b"e"), b"f");
+    }
+
+    #[test]
+    fn an_entity_lies_where_state_proofs_look_for_it() {
+        let name = EntityId::new("package", "zlib1g:amd64");
+        assert_eq!(entity(&name)[..], quorate_types::entity::state_key(&name));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The replicated state machine: executes ordered operations on entities (data-model §§1–4).
 //!
 //! [`execute`] takes the state before a sequence and what the sequence orders, and returns what to write,
-//! receipts and answers. It holds nothing in memory between sequences: the state lives in a store and may
-//! be far larger than memory. [`read`] reads the state for those who ask.
+//! receipts and answers; [`tree`] keeps the tree over the state, whose root validators sign. Nothing but
+//! that tree's upper part is held in memory between sequences: the state lives in a store and may be far
+//! larger. [`read`] reads the state for those who ask.
 //!
 //! What holds:
 //! * The result follows from state, parameters, kinds and block alone. There is no clock and no
@@ -14,7 +15,7 @@
 //!   ancestors searched, entries pruned.
 //!
 //! What is not here: how the order was reached, whether signatures hold (checked before), the schema of
-//! documents, system operations and the root over the state (later).
+//! documents and system operations (later).
 
 mod block;
 mod document;
@@ -29,6 +30,7 @@ mod nonce;
 mod overlay;
 pub mod read;
 mod schedule;
+pub mod tree;
 mod waiting;
 
 pub use block::{Block, EntityChange, Executed, Ordered};

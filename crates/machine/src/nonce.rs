@@ -1,13 +1,15 @@
 //! Nonce windows: what makes every operation execute at most once (data-model §3).
 //!
 //! Per author the state keeps the base, the highest nonce used, and for each of the 1,024 nonces up to it
-//! which operation used it, in a ring of entries. A window without an executed operation for twice the
-//! longest lifetime counts as gone at once; its entries are removed later, some at each sequence, and
-//! a new window of the same author doesn't see them, since every entry names the window that it is of.
+//! which operation used it, in a ring of groups of neighbouring nonces: authors count up, so that a
+//! sequence changes few of them, and each change costs a leaf of the state tree. A window without an
+//! executed operation for twice the longest lifetime counts as gone at once; its groups are removed later,
+//! some at each sequence, and a new window of the same author doesn't see them, since every group names
+//! the window that it is of.
 
 use quorate_crypto::PublicKey;
 use quorate_storage::{StateReader, StoreError};
-use quorate_types::codec::{Canonical, DecodeError, Reader};
+use quorate_types::codec::{Canonical, DecodeError, Reader, encode_list};
 use quorate_types::ids::{BlockTime, OperationId, Sequence};
 use quorate_types::operation::Operation;
 use quorate_types::parameters::{NONCE_WINDOW, Parameters};
@@ -16,6 +18,12 @@ use quorate_types::receipt::Judgement;
 use crate::entity::Position;
 use crate::keys;
 use crate::overlay::{Overlay, damaged, decode};
+
+/// Nonces of one group.
+const GROUP: u64 = 16;
+
+/// Groups of the ring: those that a window can reach into, and so none over another that still counts.
+const GROUPS: u64 = NONCE_WINDOW / GROUP + 1;
 
 /// The first nonce of an author lies below this, so that it has room above.
 const FIRST_NONCE_BOUND: u64 = 1 << 63;
@@ -33,11 +41,22 @@ pub(crate) struct Window {
     pub(crate) used_at: BlockTime,
 }
 
+/// Which operations used the nonces of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Group {
+    /// The window that it is of.
+    since: Sequence,
+    /// Its nonces divided by [`GROUP`].
+    number: u64,
+    /// By nonce.
+    used: Vec<Used>,
+}
+
 /// Which operation used a nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Used {
-    since: Sequence,
-    nonce: u64,
+struct Used {
+    /// The nonce's place in its group.
+    place: u8,
     operation: OperationId,
 }
 
@@ -71,9 +90,20 @@ impl Window {
     }
 }
 
-/// Where a nonce's entry stands in the ring.
-fn slot(nonce: u64) -> u16 {
-    (nonce % NONCE_WINDOW) as u16
+/// The group of a nonce, and its place there.
+const fn place(nonce: u64) -> (u64, u8) {
+    (nonce / GROUP, (nonce % GROUP) as u8)
+}
+
+/// The group that holds a nonce which the window covers, if any of its nonces was used.
+fn group<R: StateReader>(
+    state: &Overlay<'_, R>,
+    window: &Window,
+    author: &PublicKey,
+    number: u64,
+) -> Result<Option<Group>, StoreError> {
+    let group: Option<Group> = state.load(&keys::nonces_of_group(author, (number % GROUPS) as u8))?;
+    Ok(group.filter(|group| group.since == window.since && group.number == number))
 }
 
 /// What the state holds of an author.
@@ -132,9 +162,9 @@ pub(crate) fn used<R: StateReader>(
     author: &PublicKey,
     nonce: u64,
 ) -> Result<Option<OperationId>, StoreError> {
-    let entry: Option<Used> = state.load(&keys::nonce(author, slot(nonce)))?;
-    let entry = entry.filter(|entry| entry.since == window.since && entry.nonce == nonce);
-    Ok(entry.map(|entry| entry.operation))
+    let (number, place) = place(nonce);
+    let group = group(state, window, author, number)?;
+    Ok(group.and_then(|group| group.used.iter().find(|used| used.place == place).map(|used| used.operation)))
 }
 
 /// Uses up the nonce of an operation, which [`judge`] found first or unused in what is `held` of the author.
@@ -144,7 +174,7 @@ pub(crate) fn consume<R: StateReader>(
     held: Held,
     at: Position,
     parameters: &Parameters,
-) {
+) -> Result<(), StoreError> {
     let (author, nonce) = (operation.author(), operation.nonce());
     let window = match held.window {
         Some(window) => Window { highest: window.highest.max(nonce), used_at: at.time, ..window },
@@ -154,8 +184,13 @@ pub(crate) fn consume<R: StateReader>(
         state.put(keys::window_due(window.due(parameters), &author), Vec::new());
     }
     state.store(keys::window(&author), &window);
-    let used = Used { since: window.since, nonce, operation: operation.id() };
-    state.store(keys::nonce(&author, slot(nonce)), &used);
+    let (number, place) = place(nonce);
+    let empty = || Group { since: window.since, number, used: Vec::new() };
+    let mut group = group(state, &window, &author, number)?.unwrap_or_else(empty);
+    let at = group.used.partition_point(|used| used.place < place);
+    group.used.insert(at, Used { place, operation: operation.id() });
+    state.store(keys::nonces_of_group(&author, (number % GROUPS) as u8), &group);
+    Ok(())
 }
 
 /// Removes windows that have gone, with at most about `budget` keys written.
@@ -191,7 +226,7 @@ fn settle<R: StateReader>(
         state.put(keys::window_due(due, author), Vec::new());
         return Ok(1);
     }
-    let entries = state.scan(&keys::nonces(author), NONCE_WINDOW as usize)?;
+    let entries = state.scan(&keys::nonces(author), GROUPS as usize)?;
     let count = entries.len();
     entries.into_iter().for_each(|(entry, _)| state.delete(entry));
     state.delete(key);
@@ -221,14 +256,29 @@ impl Canonical for Window {
     }
 }
 
-impl Canonical for Used {
+impl Canonical for Group {
     fn encode(&self, out: &mut Vec<u8>) {
         self.since.encode(out);
-        self.nonce.encode(out);
+        self.number.encode(out);
+        encode_list(&self.used, out);
+    }
+
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            since: Sequence::decode(input)?,
+            number: input.u64()?,
+            used: input.list(GROUP as usize, "used nonces of a group")?,
+        })
+    }
+}
+
+impl Canonical for Used {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.place.encode(out);
         self.operation.encode(out);
     }
 
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { since: Sequence::decode(input)?, nonce: input.u64()?, operation: OperationId::decode(input)? })
+        Ok(Self { place: input.u8()?, operation: OperationId::decode(input)? })
     }
 }

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::fault::ConfigError;
 pub use self::fields::{FIELDS, Field};
-pub use self::raw::{RawAdmin, RawClients, RawConfig, RawPaths, RawPeers, RawResources, RawTelemetry};
+pub use self::raw::{RawAdmin, RawClients, RawConfig, RawPaths, RawPeers, RawResources, RawRetention, RawTelemetry};
 
 /// A checked `node.toml`. Paths are absolute or relative to the working directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct NodeConfig {
     pub admin_socket: PathBuf,
     /// Where things lie.
     pub paths: Paths,
+    /// Sequences kept below the stable checkpoint; `None` keeps all.
+    pub retained_sequences: Option<u64>,
     /// Bounds of memory, files and threads.
     pub resources: ResourcesConfig,
     /// Logs and metrics.
@@ -202,6 +204,7 @@ impl NodeConfig {
                 client_certificate: text(&self.paths.client_certificate),
                 client_key: text(&self.paths.client_key),
             },
+            retention: RawRetention { sequences: self.retained_sequences.unwrap_or(0) },
             resources: self.resources.to_raw(),
             telemetry: RawTelemetry {
                 log_format: match self.telemetry.log_format {

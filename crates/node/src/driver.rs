@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::error::NodeError;
 use crate::hub::Hub;
 use crate::persist::Persist;
+use crate::reads::Answers;
 use crate::tap::Post;
 
 /// Everything that the loop owns or speaks to.
@@ -37,6 +38,7 @@ pub(crate) struct Driver<S> {
     pub(crate) post: Post,
     pub(crate) work: WorkQueue,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) readers: Arc<Answers>,
     pub(crate) observer: Observer,
     pub(crate) judge: Judge,
     pub(crate) stopping: CancellationToken,
@@ -146,6 +148,8 @@ impl<S: Store> Driver<S> {
             match notice {
                 Notice::Intake(operation, intake) => self.hub.on_intake(&operation, intake),
                 Notice::Certified(certificate) => self.hub.on_certified(certificate),
+                Notice::Fresh { nonce, sequence } => self.readers.on_fresh(&nonce, sequence),
+                Notice::Statement(answer) => self.readers.on_statement(&answer),
                 _ => {}
             }
         }

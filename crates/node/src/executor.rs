@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quorate_replica::execution::{execute, next_job};
-use quorate_replica::machine;
+use quorate_replica::machine::{self, tree::Cache};
 use quorate_replica::records;
 use quorate_replica::{Executed, ExecutedBatch, ExecutionJob, ExecutionSetup};
 use quorate_storage::{Durability, StateOf, Store};
@@ -54,6 +54,8 @@ struct Memory<N> {
     /// Operations in the waiting room; bounded by the room (parameter `waiting_operations`).
     waiting: BTreeMap<OperationId, Arc<Operation>>,
     snapshots: Vec<SnapshotRequest<N>>,
+    /// The upper part of the state tree, bounded by its own constant.
+    tree: Cache,
 }
 
 impl<S: Store> Executor<S> {
@@ -61,7 +63,7 @@ impl<S: Store> Executor<S> {
     pub(crate) async fn run(mut self) -> Result<(), NodeError> {
         let mark = records::executed().read(self.ledger.store())?;
         let executed = mark.map_or(Sequence::ZERO, |mark| mark.execution.sequence);
-        let mut memory = Memory { executed, waiting: BTreeMap::new(), snapshots: Vec::new() };
+        let mut memory = Memory { executed, waiting: BTreeMap::new(), snapshots: Vec::new(), tree: Cache::default() };
         self.catch_up(&mut memory).await?;
         loop {
             tokio::select! {
@@ -99,7 +101,7 @@ impl<S: Store> Executor<S> {
         }
         let began = Instant::now();
         let ExecutedBatch { batch, executed, receipts, judgements, changes } =
-            execute(self.ledger.store(), &self.setup, job)?;
+            execute(self.ledger.store(), &self.setup, &mut memory.tree, job)?;
         self.ledger.store().write(batch, Durability::Buffered)?;
         memory.executed = job.sequence;
         let metrics = &self.metrics;

@@ -7,11 +7,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use quorate_crypto::Digest;
-use quorate_proof::merkle;
 use quorate_replica::records::{self, Judged, Place, RecordError};
 use quorate_storage::Store;
-use quorate_types::execution::{Execution, ExecutionCertificate};
+use quorate_types::execution::ExecutionCertificate;
 use quorate_types::ids::{OperationId, Sequence};
 use quorate_types::operation::Operation;
 use quorate_types::receipt::Receipt;
@@ -45,6 +43,11 @@ impl<S: Store> Ledger<S> {
     /// Where an operation's receipt is, if it has one.
     pub(crate) fn place(&self, operation: &OperationId) -> Result<Option<Place>, RecordError> {
         records::place(operation).read(&*self.store)
+    }
+
+    /// The lowest sequence that is kept.
+    pub(crate) fn oldest(&self) -> Result<Sequence, RecordError> {
+        Ok(records::pruned().read(&*self.store)?.unwrap_or_default().next())
     }
 
     /// The last answer without a receipt.
@@ -128,14 +131,7 @@ impl<S: Store> Ledger<S> {
         let Some(digest) = records::committed(sequence).read(store)? else { return Ok(None) };
         let Some(proposal) = records::proposal(&digest).read(store)? else { return Ok(None) };
         let receipts = records::receipts_at(store, sequence)?;
-        let execution = Execution {
-            epoch: proposal.epoch,
-            sequence,
-            proposal: digest,
-            // Zero until state proofs exist (`quorate_types::execution`).
-            state_root: Digest::ZERO,
-            receipts_root: merkle::root(&receipts.iter().map(Receipt::digest).collect::<Vec<_>>()),
-        };
+        let Some(execution) = records::result(sequence).read(store)? else { return Ok(None) };
         let wanted = receipts.iter().map(|receipt| receipt.operation).collect();
         let operations = bodies::read(store, sequence, &wanted)?;
         Ok(Some(Sequenced::new(execution, proposal.time, receipts, operations)))

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use quorate_transport::links::{Incoming, Lane, PeerLinks, PeerView};
 use quorate_types::ids::ValidatorIndex;
-use quorate_types::message::Message;
+use quorate_types::message::{Message, Request};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -59,10 +59,11 @@ impl Intake {
             for (from, verdict) in self.verifier.frames(self.lane, frames).await {
                 match verdict {
                     Ok(message) => {
-                        if let Message::Request(request) = &*message {
-                            self.responders.ask(from, *request);
-                        } else {
-                            batch.push((from, message));
+                        match &*message {
+                            // Signed by the replica; all other questions are answered from the store.
+                            Message::Request(Request::Freshness(_)) => batch.push((from, message)),
+                            Message::Request(request) => self.responders.ask(from, *request),
+                            _ => batch.push((from, message)),
                         }
                     }
                     Err(fault) => self.on_refused(from, &fault, &mut logged),

@@ -11,6 +11,7 @@ mod door;
 mod entities;
 mod faults;
 mod operations;
+mod proofs;
 mod server;
 mod submit;
 mod watch;
@@ -24,7 +25,7 @@ use quorate_replica::records::RecordError;
 use quorate_storage::{Store, StoreError};
 use quorate_transport::fault::{ApiFault, Reason};
 use quorate_transport::links::PeerLinks;
-use quorate_types::ids::ValidatorIndex;
+use quorate_types::ids::{Sequence, ValidatorIndex};
 use quorate_types::kind::Kinds;
 use quorate_types::operation::Operation;
 use quorate_types::verified::{Context, Verified};
@@ -46,6 +47,7 @@ use crate::executor::SnapshotRequest;
 use crate::intake::OperationIntake;
 use crate::ledger::Ledger;
 use crate::metrics::{Counter, Metrics};
+use crate::reads::Reads;
 use crate::threads::Threads;
 
 /// What all services share.
@@ -62,6 +64,7 @@ pub(crate) struct Api<S: Store> {
     pub(crate) status: Receiver<Arc<NodeStatus>>,
     pub(crate) links: Arc<PeerLinks>,
     pub(crate) contradictions: Arc<[Counter]>,
+    pub(crate) reads: Reads,
     pub(crate) door: Door,
     pub(crate) watches: Arc<Semaphore>,
     pub(crate) dumps: Arc<Semaphore>,
@@ -155,6 +158,15 @@ impl<S: Store> Api<S> {
     pub(crate) fn store_fault(&self, error: StoreError) -> ApiFault {
         self.record_fault(error.into())
     }
+}
+
+/// What was asked for is below what this validator keeps.
+pub(crate) fn pruned(asked: Sequence, oldest: Sequence) -> ApiFault {
+    let text = format!(
+        "sequence {asked} is not kept here any more, the oldest is {oldest}; begin there, or ask a validator that \
+         keeps more"
+    );
+    ApiFault::new(Reason::Pruned, text).with("oldest", oldest)
 }
 
 /// The call ends because the node stops.

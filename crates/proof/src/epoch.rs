@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use quorate_crypto::{Item, PublicKey, Scheme, Signature};
 use quorate_types::execution::{ExecutionCertificate, ExecutionVote};
+use quorate_types::freshness::{FreshnessAnswer, Nonce};
 use quorate_types::genesis::Genesis;
 use quorate_types::ids::{ClusterId, Epoch, ValidatorIndex};
 use quorate_types::rules::{RuleFault, admit_execution_certificate};
@@ -44,6 +45,24 @@ impl EpochInfo {
             statement: ExecutionVote { execution, validator: *validator },
             signature: *signature,
         }))
+    }
+
+    /// Whether a validator of this epoch stated its freshness over `nonce`, and holds the certificate that it
+    /// speaks of (data-model §5.3).
+    ///
+    /// # Errors
+    /// The rule broken, or the first signer whose signature doesn't verify.
+    pub fn verify_freshness(&self, answer: &FreshnessAnswer, nonce: &Nonce) -> Result<(), ProofFault> {
+        answer.admit(self.epoch, self.set.quorum())?;
+        let statement = &answer.signed.statement;
+        if statement.epoch != self.epoch {
+            return Err(RuleFault::OtherEpoch { expected: self.epoch, found: statement.epoch }.into());
+        }
+        if statement.nonce != *nonce {
+            return Err(ProofFault::OtherNonce { signer: statement.validator });
+        }
+        self.verify_statements(std::iter::once(answer.signed))?;
+        answer.certificate.as_ref().map_or(Ok(()), |certificate| self.verify_statements(certificate.votes()))
     }
 
     /// Whether each of the statements was signed by who it says, all in one batch.

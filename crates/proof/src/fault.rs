@@ -22,6 +22,9 @@ pub enum FormatFault {
         /// The version known.
         known: u8,
     },
+    /// They are not what was written: cut, changed, or put together of several.
+    #[error("the file is damaged: its last 32 bytes are not the SHA-256 of what comes before")]
+    Damaged,
     /// What follows isn't canonical.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -68,5 +71,23 @@ pub enum ProofFault {
     NotUnderRoot {
         /// The certificate's receipts root.
         root: Digest,
+    },
+    /// The path doesn't lead to the state root that the quorum signed.
+    #[error("the path does not lead to the signed state root {root}")]
+    NotUnderStateRoot {
+        /// The certificate's state root.
+        root: Digest,
+    },
+    /// The record isn't what the path shows: another one, none where there is one, or one where there is none.
+    #[error("the entity's record is not the one in the signed state")]
+    OtherRecord,
+    /// The quorum signed a record that this program can't read.
+    #[error("the entity's record can't be read: {0}")]
+    Record(DecodeError),
+    /// A freshness statement answers another question: it is older than this one, or was made for somebody else.
+    #[error("the freshness statement of validator {signer} is over another nonce")]
+    OtherNonce {
+        /// Who signed it.
+        signer: ValidatorIndex,
     },
 }

@@ -1,44 +1,20 @@
 //! Proofs in the hands of someone who wants to convince us of something else (data-model §4): every
 //! changed byte, every cut, every splice of two valid proofs is refused.
 
-use std::sync::Arc;
+mod common;
 
-use quorate_crypto::{Digest, Scheme, SecretKey, sha256};
+use common::{certificate, epoch_of, key};
+use quorate_crypto::{Digest, sha256};
 use quorate_proof::{EpochInfo, FormatFault, OrderProof, ProofFault, ReceiptProof, ReceiptVerifier, merkle};
-use quorate_types::execution::{Execution, ExecutionCertificate, ExecutionVote};
-use quorate_types::ids::{BlockTime, ClusterId, Epoch, OperationId, Sequence, ValidatorIndex, View};
+use quorate_types::execution::Execution;
+use quorate_types::ids::{BlockTime, OperationId, Sequence, ValidatorIndex, View};
 use quorate_types::message::Segment;
 use quorate_types::operation::EntityId;
 use quorate_types::proposal::{Payload, Proposal};
 use quorate_types::receipt::{EntityVersion, Outcome, Receipt};
 use quorate_types::rules::RuleFault;
-use quorate_types::set::{ValidatorInfo, ValidatorSet};
 use quorate_types::signed::signing_bytes;
 use quorate_types::vote::{Certificate, Claim, Phase};
-
-const VALIDATORS: u16 = 4;
-
-fn key(index: u16) -> SecretKey {
-    SecretKey::from_seed([u8::try_from(index).expect("few validators") + 1; 32])
-}
-
-fn epoch_of(cluster: &[u8]) -> EpochInfo {
-    let validators = (0..VALIDATORS)
-        .map(|index| ValidatorInfo {
-            name: format!("v{index}"),
-            consensus_key: key(index).public(),
-            network_key: key(index + 100).public(),
-            incarnation: [0; 32],
-            peer_address: format!("localhost:{index}"),
-        })
-        .collect();
-    EpochInfo {
-        cluster: ClusterId(sha256(&[cluster])),
-        scheme: Scheme::Ed25519,
-        epoch: Epoch(0),
-        set: Arc::new(ValidatorSet::new(validators).expect("four validators")),
-    }
-}
 
 fn receipts(sequence: u64, count: u32) -> Vec<Receipt> {
     (0..count)
@@ -51,14 +27,6 @@ fn receipts(sequence: u64, count: u32) -> Vec<Receipt> {
             concurrent_with: vec![],
         })
         .collect()
-}
-
-fn certificate(epoch: &EpochInfo, execution: Execution, signers: &[u16]) -> ExecutionCertificate {
-    let signatures = signers.iter().map(|index| {
-        let vote = ExecutionVote { execution, validator: ValidatorIndex(*index) };
-        (vote.validator, key(*index).sign(&signing_bytes(&epoch.cluster, &vote)))
-    });
-    ExecutionCertificate { execution, signatures: signatures.collect() }
 }
 
 /// The proof of receipt `index` among `count` at `sequence`, signed by `signers`.

@@ -81,6 +81,7 @@ impl Replica {
             Message::Segment(segment) => self.unknown_in(&segment.certificate),
             Message::ExecutionVote(vote) => self.unknown_execution(&vote.statement),
             Message::Bundle(bundle) => self.unknown_bundle(&bundle.header.statement),
+            Message::Freshness(answer) => answer.certificate.as_ref().and_then(|commit| self.unknown_in(commit)),
             Message::ExecutionCertificate(_) | Message::Status(_) | Message::Proposal(_) | Message::Request(_) => None,
         }
     }

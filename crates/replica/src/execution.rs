@@ -1,8 +1,8 @@
 //! Execution of what was delivered, off the ordering path (protocol §3.5, architecture §6).
 //!
 //! A job is one delivered proposal with its bundles. [`execute`] expands it, lets the machine apply it,
-//! and puts everything that follows from it into **one** batch: the state, the receipts, where each
-//! operation's receipt is, what was judged without a receipt, and the mark of what was executed last. So
+//! and puts everything that follows from it into **one** batch: the state and its tree, the receipts, where
+//! each operation's receipt is, what was judged without a receipt, and the mark of what was executed last. So
 //! a crash leaves a sequence executed or not, never half; and what is executed twice is refused before it
 //! does harm, because the mark says so.
 //!
@@ -18,11 +18,12 @@ use std::sync::Arc;
 
 use quorate_crypto::Digest;
 use quorate_dag::Point;
-use quorate_machine::{Block, EntityChange, Ordered};
-use quorate_storage::{StateOf, Store, StoreError, WriteBatch};
+use quorate_machine::{Block, EntityChange, Ordered, tree};
+use quorate_storage::{StateOf, Store, StoreError, TreeOf, WriteBatch};
 use quorate_types::bundle::Bundle;
+use quorate_types::codec::encode_list;
 use quorate_types::execution::Execution;
-use quorate_types::ids::{BundleNumber, OperationId, Sequence, ValidatorIndex};
+use quorate_types::ids::{BundleNumber, ClusterId, OperationId, Sequence, ValidatorIndex};
 use quorate_types::kind::Kinds;
 use quorate_types::parameters::Parameters;
 use quorate_types::proposal::Proposal;
@@ -34,6 +35,8 @@ use crate::records::{self, ExecutedMark, Judged, Place, RecordError};
 /// What execution is told once.
 #[derive(Clone, Debug)]
 pub struct ExecutionSetup {
+    /// The cluster.
+    pub cluster: ClusterId,
     /// The epoch's parameters.
     pub parameters: Arc<Parameters>,
     /// The kinds of entities.
@@ -109,28 +112,42 @@ impl From<StoreError> for ExecutionError {
     }
 }
 
-/// Executes one job on the store's state. Nothing is written.
+/// Executes one job on the store's state. Nothing is written. The tree's `cache` is carried from job to job;
+/// a fresh one does, too, and is slower.
 ///
 /// # Errors
 /// If the store fails, or the job isn't the next one.
 pub fn execute<S: Store>(
     store: &S,
     setup: &ExecutionSetup,
+    cache: &mut tree::Cache,
     job: &ExecutionJob,
 ) -> Result<ExecutedBatch, ExecutionError> {
     let last = records::executed().read(store)?;
     admit_next(last.as_ref(), job)?;
     let ordered = expand(&job.bundles);
-    let block = Block { sequence: job.sequence, time: job.proposal.time, proposal: job.digest, ordered: &ordered };
+    let points = points_after(last.map(|mark| mark.points).unwrap_or_default(), &job.bundles);
+    let mut tips = Vec::new();
+    encode_list(&points, &mut tips);
+    let block = Block {
+        sequence: job.sequence,
+        time: job.proposal.time,
+        proposal: job.digest,
+        ordered: &ordered,
+        cluster: setup.cluster,
+        tips: &tips,
+    };
     let done = quorate_machine::execute(&StateOf(store), &setup.parameters, &setup.kinds, &block)?;
+    let tree::Updated { root, writes } = tree::update(&TreeOf(store), cache, tree::changes(&done.writes))?;
     let execution = Execution {
         epoch: job.proposal.epoch,
         sequence: job.sequence,
         proposal: job.digest,
-        state_root: Digest::ZERO,
+        state_root: root,
         receipts_root: done.receipts_root,
     };
     let mut batch = done.writes;
+    batch.append(writes);
     for receipt in &done.receipts {
         let place = Place { sequence: receipt.sequence, index: receipt.index };
         records::receipt(receipt.sequence, receipt.index).put(&mut batch, receipt);
@@ -140,7 +157,6 @@ pub fn execute<S: Store>(
         let judged = Judged { sequence: job.sequence, judgement: *judgement };
         records::judged(operation).put(&mut batch, &judged);
     }
-    let points = points_after(last.map(|mark| mark.points).unwrap_or_default(), &job.bundles);
     records::result(job.sequence).put(&mut batch, &execution);
     records::executed().put(&mut batch, &ExecutedMark { execution, time: job.proposal.time, points });
     let executed = Executed { execution, waiting: done.waiting.operations };

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use quorate_crypto::{Digest, SecretKey};
 use quorate_types::bundle::BundleHeader;
 use quorate_types::execution::{Execution, ExecutionVote};
+use quorate_types::freshness::Freshness;
 use quorate_types::ids::{BlockTime, BundleNumber, ClusterId, Sequence, View};
 use quorate_types::signed::{Signed, Statement, signing_bytes};
 use quorate_types::view_change::{Complaint, NewView, ViewChange, ViewChangeMessage};
@@ -235,6 +236,11 @@ impl SigningGuard {
         let slot = records::own_execution_vote(vote.execution.epoch, sequence);
         let signed = self.sign(vote);
         Ok(Guarded { record: slot.record(&signed), signed })
+    }
+
+    /// A freshness statement. It contradicts nothing, so it needs no record (data-model §5.3).
+    pub(crate) fn freshness(&self, statement: Freshness) -> Signed<Freshness> {
+        self.sign(statement)
     }
 
     /// Whether these records know the vote that the key has signed, or have settled its place.

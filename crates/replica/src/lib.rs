@@ -15,6 +15,8 @@ mod executions;
 mod fetching;
 mod guard;
 mod outbox;
+pub mod pruning;
+mod reading;
 pub mod records;
 mod recovery;
 mod replica;

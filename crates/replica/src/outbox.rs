@@ -9,6 +9,7 @@ use quorate_dag::Intake;
 use quorate_storage::{Family, WriteBatch};
 use quorate_types::contradiction::Contradiction;
 use quorate_types::execution::ExecutionCertificate;
+use quorate_types::freshness::{FreshnessAnswer, Nonce};
 use quorate_types::ids::{BlockTime, OperationId, Sequence, ValidatorIndex, View};
 use quorate_types::message::Message;
 use quorate_types::operation::Operation;
@@ -32,6 +33,12 @@ pub enum Event {
     Operation(Verified<Arc<Operation>>),
     /// A job of [`Outbox::execute`] was carried out and its batch written.
     Executed(Executed),
+    /// A client of this validator wants to know how far the order has gone; the nonce is new, and made for it
+    /// (data-model §5.4). [`Notice::Fresh`] answers.
+    Round(Nonce),
+    /// A client wants this validator's own statement over its nonce. [`Notice::Statement`] answers, unless this
+    /// validator doesn't sign.
+    Statement(Nonce),
     /// The end of a turn of the event loop, and every timer: bundles, proposals, timeouts, status.
     Turn,
 }
@@ -141,6 +148,15 @@ pub enum Notice {
     /// Two signed messages contradict each other, for the first time at this place: both are among the
     /// records; the shell logs and counts.
     Contradiction(Box<Contradiction>),
+    /// A freshness round is complete.
+    Fresh {
+        /// Its nonce.
+        nonce: Nonce,
+        /// Everything acknowledged before the nonce was made is at or below this sequence.
+        sequence: Sequence,
+    },
+    /// This validator's freshness statement.
+    Statement(Box<FreshnessAnswer>),
     /// Whether this validator signs changed.
     Standing(Standing),
     /// The guard refused to sign: a fault of this program, shown rather than signed.

@@ -12,6 +12,7 @@
 //! | `Meta` | `stable` | the stable checkpoint |
 //! | `Meta` | `delivered` | [`Delivered`] |
 //! | `Meta` | `stable` | sequence of the stable checkpoint |
+//! | `Meta` | `pruned` | the highest sequence that isn't kept any more |
 //! | `Protocol` | `view` | [`ViewState`] |
 //! | `Protocol` | `complaint` ‖ epoch | own newest complaint |
 //! | `Protocol` | `view-change` ‖ epoch, view | own view change |
@@ -56,6 +57,7 @@ use crate::standing::Ended;
 pub use self::ranges::{
     bundles_above, commits_from, contradictions, executions_from, highest_bundle, highest_commit, highest_committed,
     highest_new_view, highest_view_change, own_execution_votes_above, receipts_at, results_above, votes_above,
+    votes_at,
 };
 pub use self::slot::{Record, RecordError, Slot};
 pub use self::values::{Delivered, ExecutedMark, Judged, Place, ViewState};
@@ -113,6 +115,12 @@ pub fn delivered() -> Slot<Delivered> {
 #[must_use]
 pub fn stable() -> Slot<Sequence> {
     Slot::new(Family::Meta, b"stable".to_vec())
+}
+
+/// What lies at or below this sequence has left the store (protocol §8.1).
+#[must_use]
+pub fn pruned() -> Slot<Sequence> {
+    Slot::new(Family::Meta, b"pruned".to_vec())
 }
 
 /// Every execution certificate up to here is held; below, nothing is voted on or asked for any more.

@@ -203,6 +203,7 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
         core,
         fetching: Fetching::new(me, context.set.size(), u64::from(context.parameters.status_interval_ms)),
         batch: records::batch_number().read(store)?.unwrap_or(0),
+        rounds: std::collections::VecDeque::new(),
         status_due_ms: now.monotonic_ms,
         status_sent_ms: 0,
         bundled_ms: 0,

@@ -9,8 +9,9 @@ use quorate_crypto::Digest;
 use quorate_dag::{Admission, Check, Lanes};
 use quorate_types::bundle::Bundle;
 use quorate_types::contradiction::Contradiction;
+use quorate_types::freshness::Round;
 use quorate_types::ids::{Sequence, ValidatorIndex};
-use quorate_types::message::{Message, Status, VoteMessage};
+use quorate_types::message::{Message, Request, Status, VoteMessage};
 use quorate_types::operation::Operation;
 use quorate_types::proposal::Proposal;
 use quorate_types::verified::Context;
@@ -64,6 +65,8 @@ pub struct Replica {
     pub(crate) rechecks: bool,
     /// Set at the start, until results and certificates from the records have been compared.
     pub(crate) settles_anew: bool,
+    /// Freshness rounds of own clients, bounded.
+    pub(crate) rounds: VecDeque<Round>,
     /// When the next regular status is due, by the monotonic clock.
     pub(crate) status_due_ms: u64,
     /// When the last status went out.
@@ -80,6 +83,11 @@ impl Replica {
             Event::Message { from, message } => self.on_message(now, from, message.into_inner(), out),
             Event::Operation(operation) => self.on_operation(operation.into_inner(), out),
             Event::Executed(executed) => self.on_executed(now, executed, out),
+            Event::Round(nonce) => self.begin_round(nonce, out),
+            Event::Statement(nonce) => {
+                let answer = self.state_freshness(nonce);
+                out.notices.extend(answer.map(|answer| Notice::Statement(Box::new(answer))));
+            }
             Event::Turn => self.on_turn(now, out),
         }
         self.number_batch(out);
@@ -124,7 +132,9 @@ impl Replica {
             Message::ExecutionVote(vote) => return self.on_execution_vote(now, vote, out),
             Message::ExecutionCertificate(certificate) => return self.on_execution_certificate(now, certificate, out),
             Message::Bundle(bundle) => return self.on_bundle(now, bundle, out),
-            // The shell answers requests from the store (protocol §9.4).
+            Message::Freshness(answer) => return self.on_freshness(&answer, out),
+            Message::Request(Request::Freshness(nonce)) => return self.answer_freshness(from, nonce, out),
+            // The shell answers all other requests from the store (protocol §9.4).
             Message::Request(_) => return,
         };
         self.drive(now, input, out);
@@ -425,6 +435,7 @@ impl Replica {
         let status = self.status();
         out.broadcast(Message::Status(Box::new(status)));
         self.resend_execution_votes(out);
+        self.ask_again(out);
     }
 
     fn on_status(&mut self, now: Now, from: ValidatorIndex, status: Status, out: &mut Outbox) {

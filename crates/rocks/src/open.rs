@@ -7,8 +7,9 @@ use quorate_storage::StoreError;
 use rocksdb::{DB, WriteOptions};
 use std::path::Path;
 
-/// The format of the store: families, and values behind `quorate_storage::envelope`.
-const FORMAT: u64 = 1;
+/// The format of the store: families, and values behind `quorate_storage::envelope`. Since 2 there is a tree
+/// over the state.
+const FORMAT: u64 = 2;
 /// In the default family, which holds nothing else.
 const FORMAT_KEY: &[u8] = b"format";
 

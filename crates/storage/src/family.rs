@@ -25,11 +25,13 @@ pub enum Family {
     State,
     /// Receipts. Replicated.
     Receipts,
+    /// The tree over the state, whose root validators sign. Replicated.
+    Tree,
 }
 
 impl Family {
     /// All of them, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Meta,
         Self::Protocol,
         Self::Votes,
@@ -39,6 +41,7 @@ impl Family {
         Self::Operations,
         Self::State,
         Self::Receipts,
+        Self::Tree,
     ];
 
     /// The name on disk.
@@ -53,12 +56,13 @@ impl Family {
             Self::Operations => "operations",
             Self::State => "state",
             Self::Receipts => "receipts",
+            Self::Tree => "tree",
         }
     }
 
     /// Whether all correct validators hold the same entries in it at the same executed sequence.
     pub const fn is_replicated(self) -> bool {
-        matches!(self, Self::State | Self::Receipts)
+        matches!(self, Self::State | Self::Receipts | Self::Tree)
     }
 
     /// Position in [`ALL`](Self::ALL).

@@ -29,5 +29,5 @@ pub use error::StoreError;
 pub use family::Family;
 pub use key::Key;
 pub use memory::{Counters, MemorySnapshot, MemoryStore};
-pub use state::{StateAt, StateOf, StateReader};
+pub use state::{StateAt, StateOf, StateReader, TreeAt, TreeOf};
 pub use store::{Durability, Entries, Snapshot, Store};

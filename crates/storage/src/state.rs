@@ -1,4 +1,4 @@
-//! Reading the replicated state, and nothing else.
+//! Reading the replicated state and the tree over it, and nothing else.
 //!
 //! Execution is given a [`StateReader`], so that it cannot depend on votes, records or anything that
 //! differs between validators.
@@ -6,7 +6,7 @@
 use crate::{Entries, Family, Snapshot, Store, StoreError};
 use std::collections::BTreeMap;
 
-/// Reads [`Family::State`].
+/// Reads one replicated family: [`Family::State`], or [`Family::Tree`].
 pub trait StateReader {
     /// The value of a key.
     fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
@@ -40,6 +40,34 @@ impl<N: Snapshot> StateReader for StateAt<'_, N> {
 
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
         self.0.scan(Family::State, from, to, limit)
+    }
+}
+
+/// The current tree of a store.
+#[derive(Debug)]
+pub struct TreeOf<'a, S>(pub &'a S);
+
+impl<S: Store> StateReader for TreeOf<'_, S> {
+    fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(Family::Tree, key)
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
+        self.0.scan(Family::Tree, from, to, limit)
+    }
+}
+
+/// The tree in a snapshot.
+#[derive(Debug)]
+pub struct TreeAt<'a, N>(pub &'a N);
+
+impl<N: Snapshot> StateReader for TreeAt<'_, N> {
+    fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(Family::Tree, key)
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
+        self.0.scan(Family::Tree, from, to, limit)
     }
 }
 

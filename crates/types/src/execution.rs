@@ -16,7 +16,7 @@ pub struct Execution {
     pub sequence: Sequence,
     /// The proposal executed there.
     pub proposal: Digest,
-    /// The root over the whole replicated state; zero until state proofs exist.
+    /// The root over the whole replicated state (data-model §4.7).
     pub state_root: Digest,
     /// The Merkle root over the sequence's receipts.
     pub receipts_root: Digest,

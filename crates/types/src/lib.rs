@@ -3,7 +3,9 @@
 //!
 //! * [`ids`], [`set`], [`quorum`], [`parameters`], [`genesis`], [`kind`]: who takes part, under which rules.
 //! * [`operation`], [`value`], [`receipt`]: what clients sign and what they are told (data-model §§1–4).
+//! * [`entity`]: what the state holds of an entity (data-model §4.7).
 //! * [`proposal`], [`vote`], [`view_change`], [`bundle`], [`execution`]: what validators sign (protocol §§2.1–2.11).
+//! * [`freshness`]: how far the order has gone, for reads (data-model §5.3).
 //! * [`message`]: the frames between validators; [`codec`]: the one encoding of everything signed or stored.
 //! * [`rules`]: the context-free rules; [`verified`]: the door that checks them and every signature.
 //! * [`contradiction`]: two statements that a correct validator never both signs.
@@ -14,7 +16,9 @@
 pub mod bundle;
 pub mod codec;
 pub mod contradiction;
+pub mod entity;
 pub mod execution;
+pub mod freshness;
 pub mod genesis;
 pub mod ids;
 pub mod kind;

@@ -11,6 +11,7 @@ use quorate_crypto::Digest;
 use crate::bundle::{Bundle, BundleHeader};
 use crate::codec::{Canonical, DecodeError, Reader, encode_list};
 use crate::execution::{ExecutionCertificate, ExecutionVote};
+use crate::freshness::{FreshnessAnswer, Nonce};
 use crate::ids::{BundleNumber, Epoch, Sequence, ValidatorIndex, View};
 use crate::limits::{MAX_SEGMENT_PROPOSALS, MAX_STATUS_SLOTS, MAX_VALIDATORS};
 use crate::proposal::{LaneTip, PrePrepare, Proposal};
@@ -125,6 +126,8 @@ pub enum Request {
     },
     /// The execution certificates from this sequence on, as many as fit.
     Execution(Sequence),
+    /// A freshness statement over this nonce (data-model §5.3).
+    Freshness(Nonce),
 }
 
 /// One frame between validators.
@@ -156,6 +159,8 @@ pub enum Message {
     Segment(Box<Segment>),
     /// A question.
     Request(Request),
+    /// A freshness statement that was asked for.
+    Freshness(Box<FreshnessAnswer>),
 }
 
 impl Voters {
@@ -208,13 +213,19 @@ impl Message {
             Self::Proposal(_) => "proposal",
             Self::Segment(_) => "segment",
             Self::Request(_) => "request",
+            Self::Freshness(_) => "freshness",
         }
     }
 
     /// Whether it is bulk data, which travels on the stream that never delays a vote.
     #[must_use]
     pub const fn is_bulk(&self) -> bool {
-        matches!(self, Self::Bundle(_) | Self::Segment(_) | Self::Request(_))
+        match self {
+            // Short, and somebody waits for its answer.
+            Self::Request(Request::Freshness(_)) => false,
+            Self::Bundle(_) | Self::Segment(_) | Self::Request(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -364,6 +375,10 @@ impl Canonical for Request {
                 out.push(4);
                 sequence.encode(out);
             }
+            Self::Freshness(nonce) => {
+                out.push(5);
+                out.extend_from_slice(nonce);
+            }
         }
     }
 
@@ -378,6 +393,7 @@ impl Canonical for Request {
                 tip: Digest::decode(input)?,
             }),
             4 => Sequence::decode(input).map(Self::Execution),
+            5 => input.array().map(Self::Freshness),
             value => Err(DecodeError::Unknown { what: "request", value }),
         }
     }
@@ -400,6 +416,7 @@ impl Canonical for Message {
             Self::Proposal(inner) => encode_kind(11, inner, out),
             Self::Segment(inner) => encode_kind(12, inner.as_ref(), out),
             Self::Request(inner) => encode_kind(13, inner, out),
+            Self::Freshness(inner) => encode_kind(14, inner.as_ref(), out),
         }
     }
 

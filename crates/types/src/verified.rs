@@ -217,6 +217,11 @@ impl<'a> Checks<'a> {
                 self.certificate(&segment.certificate)
             }
             Message::Request(_) => Ok(()),
+            Message::Freshness(answer) => {
+                answer.admit(epoch, quorum)?;
+                self.signed(&answer.signed)?;
+                answer.certificate.as_ref().map_or(Ok(()), |certificate| self.certificate(certificate))
+            }
         }
     }
 

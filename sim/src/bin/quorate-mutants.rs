@@ -61,6 +61,16 @@ const fn world(profile: &'static str, seeds: u64) -> Finder {
 }
 
 const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "read-of-one",
+        what: "a linearizable read after one validator's answer",
+        finder: Finder::Rule {
+            package: "quorate-types",
+            target: &["--lib"],
+            test: "a_round_needs_a_quorum_of_distinct_validators_over_its_own_nonce",
+        },
+        ci: false,
+    },
     Mutant { name: "quorum-minus-one", what: "a quorum of q − 1", finder: world("any", 200), ci: true },
     Mutant {
         name: "anchor-by-sequence",

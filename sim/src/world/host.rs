@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use quorate_replica::machine::tree::Cache;
 use quorate_replica::{
     Event, ExecutionJob, GuardFile, Notice, Outgoing, RecoverError, Replica, Report, Setup, create_store,
     guard_file_to_write, recover,
@@ -46,6 +47,8 @@ pub(super) struct Host {
     pub(super) inbox: Vec<Event>,
     pub(super) saving: Option<Saving>,
     pub(super) jobs: VecDeque<ExecutionJob>,
+    /// What the execution thread remembers of the state tree.
+    pub(super) tree: Cache,
     pub(super) is_executing: bool,
     /// When the next turn is planned.
     pub(super) turn_us: Option<u64>,
@@ -71,6 +74,7 @@ impl Host {
             inbox: Vec::new(),
             saving: None,
             jobs: VecDeque::new(),
+            tree: Cache::default(),
             is_executing: false,
             turn_us: None,
             paused_until_us: 0,
@@ -116,6 +120,7 @@ impl Host {
         self.generation += 1;
         self.inbox.clear();
         self.jobs.clear();
+        self.tree = Cache::default();
         self.is_executing = false;
         self.turn_us = None;
         self.unsynced.clear();

@@ -19,6 +19,7 @@ use super::network::Network;
 use super::phases::Options;
 use super::plan::FaultPlan;
 use super::queue::Queue;
+use super::reads::Reads;
 use super::recording::{Mark, Recording, State};
 use super::verdict::{Verdict, Violation};
 use super::workload::Workload;
@@ -77,6 +78,7 @@ pub(super) struct World {
     pub(super) network: Network,
     pub(super) troupe: Troupe,
     pub(super) workload: Workload,
+    pub(super) reads: Reads,
     pub(super) observer: Observer,
     pub(super) storage: Dice,
     pub(super) scheduling: Dice,
@@ -113,12 +115,16 @@ impl World {
             (0..).zip(identities).map(|ids| Host::new(&cast, ids, settings.storage.sync_max_us)).collect();
         let hosts = hosts.map_err(|error| harness(&error))?;
         let byzantine = troupe.byzantine().iter().chain(&settings.twins).copied().collect();
-        let execution =
-            ExecutionSetup { parameters: Arc::clone(&cast.context.parameters), kinds: Arc::new(cast.kinds.clone()) };
+        let execution = ExecutionSetup {
+            cluster: cast.context.cluster,
+            parameters: Arc::clone(&cast.context.parameters),
+            kinds: Arc::new(cast.kinds.clone()),
+        };
         Ok(Self {
             observer: Observer::new(cast.context.clone(), byzantine),
             network: Network::new(plan.seed, hosts.len(), settings.network),
             workload: Workload::new(plan.seed, settings.workload),
+            reads: Reads::default(),
             queue: Queue::new(plan.seed),
             storage: Dice::new(plan.seed, Stream::Storage),
             scheduling: Dice::new(plan.seed, Stream::Scheduling),

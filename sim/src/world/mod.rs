@@ -34,6 +34,7 @@ mod phases;
 mod plan;
 mod probes;
 mod queue;
+mod reads;
 mod recording;
 mod settings;
 mod shrink;

@@ -299,6 +299,7 @@ impl World {
             for operation in verified.into_iter().flatten() {
                 self.give(gateway, Event::Operation(operation));
             }
+            self.perhaps_read(gateway)?;
         }
         Ok(())
     }

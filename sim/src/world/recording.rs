@@ -49,6 +49,8 @@ pub enum State {
     Alarm,
     /// A client's operation is taken in.
     Intake,
+    /// Something about a read.
+    Reads,
     /// The verdict.
     Verdict,
 }
@@ -57,7 +59,7 @@ impl State {
     /// Whether it belongs to the story when only the main lines are told.
     #[must_use]
     pub const fn is_main(self) -> bool {
-        !matches!(self, Self::Delivers | Self::Executes | Self::Certified | Self::Stable | Self::Intake)
+        !matches!(self, Self::Delivers | Self::Executes | Self::Certified | Self::Stable | Self::Intake | Self::Reads)
     }
 }
 
@@ -181,5 +183,7 @@ fn about(message: &Message) -> String {
         Message::Request(Request::Segment(from)) => format!("chain from {from}"),
         Message::Request(Request::Bundles { lane, from, to, .. }) => format!("bundles {from} to {to} of lane {lane}"),
         Message::Request(Request::Execution(from)) => format!("execution certificates from {from}"),
+        Message::Request(Request::Freshness(_)) => "how far the order is".to_owned(),
+        Message::Freshness(answer) => format!("committed {}", answer.signed.statement.committed),
     }
 }

@@ -75,7 +75,8 @@ pub(crate) fn statements_of(message: &Message, signer: ValidatorIndex) -> Vec<St
         | Message::ExecutionCertificate(_)
         | Message::Proposal(_)
         | Message::Segment(_)
-        | Message::Request(_) => Vec::new(),
+        | Message::Request(_)
+        | Message::Freshness(_) => Vec::new(),
     };
     all.into_iter().filter(|statement| signer_of(statement) == signer).collect()
 }

@@ -56,7 +56,10 @@ impl World {
             }
             return Ok(());
         };
-        if let Message::Request(request) = &letter.message {
+        // A freshness statement takes a signature, which is the replica's to give.
+        if let Message::Request(request) = &letter.message
+            && !matches!(request, Request::Freshness(_))
+        {
             return self.answer(to, letter.from, request);
         }
         let from = ValidatorIndex(letter.from);
@@ -168,6 +171,7 @@ impl World {
             self.note(me, &notice);
             let by = self.identity(me);
             self.see(Fact::Notice { by, notice: &notice })?;
+            self.tell_readers(me, &notice)?;
             let Notice::Certified(certificate) = &notice else { continue };
             if self.is_byzantine(me) {
                 continue;
@@ -192,6 +196,8 @@ impl World {
             Notice::Standing(_) => (Some("standing changed"), State::Standing),
             Notice::Refused(_) => (None, State::Alarm),
             Notice::Intake(..) => (None, State::Intake),
+            Notice::Fresh { .. } => (Some("freshness round complete"), State::Reads),
+            Notice::Statement(_) => (None, State::Reads),
         };
         if let Some(reached) = reached {
             self.reach(reached);
@@ -381,7 +387,8 @@ impl World {
     /// Executes a job, writes what came out, and tells the replica.
     pub(super) fn carry_out(&mut self, me: u16, job: &quorate_replica::ExecutionJob) -> Step {
         let store = self.host(me).store.clone();
-        let done = execute(&store, &self.execution, job).map_err(|fault| {
+        let mut tree = std::mem::take(&mut self.host(me).tree);
+        let done = execute(&store, &self.execution, &mut tree, job).map_err(|fault| {
             let facts = vec![format!("validator {me} can't execute sequence {}", job.sequence), fault.to_string()];
             unsafe_(Violation { invariant: "what is delivered can be executed", clause: "protocol §3.5", facts })
         })?;
@@ -396,6 +403,7 @@ impl World {
             format!("{me} executes {}: {} receipts", job.sequence, done.receipts.len())
         });
         let host = self.host(me);
+        host.tree = tree;
         host.store.write(done.batch, Durability::Buffered).map_err(|error| harness(&error))?;
         // Nothing signed is in it; its place in the order of batches is what matters.
         host.unsynced.push(WriteBatch::new());
@@ -449,5 +457,7 @@ fn describe(me: u16, notice: &Notice) -> String {
         Notice::Standing(standing) => format!("{me} is {standing}"),
         Notice::Refused(refusal) => format!("the guard of {me} refuses: {refusal}"),
         Notice::Intake(id, intake) => format!("{me} takes {id} in: {intake:?}"),
+        Notice::Fresh { sequence, .. } => format!("{me} hears that the order is at {sequence}"),
+        Notice::Statement(answer) => format!("{me} says that {} is committed", answer.signed.statement.committed),
     }
 }

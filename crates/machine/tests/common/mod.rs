@@ -142,8 +142,14 @@ impl World {
             .map(|(lane, operation)| Ordered { lane: ValidatorIndex(*lane), operation: operation.clone() })
             .collect();
         let proposal = sha256(&[&self.sequence.to_be_bytes()]);
-        let block =
-            Block { sequence: Sequence(self.sequence), time: BlockTime(self.time), proposal, ordered: &ordered };
+        let block = Block {
+            sequence: Sequence(self.sequence),
+            time: BlockTime(self.time),
+            proposal,
+            ordered: &ordered,
+            cluster: ClusterId(sha256(&[])),
+            tips: &[],
+        };
         execute(&self.state, &self.parameters, &self.kinds, &block).expect("a map never fails")
     }
 

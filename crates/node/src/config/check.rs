@@ -19,9 +19,17 @@ pub(super) fn check(raw: RawConfig, base: &Path) -> Checked<NodeConfig> {
         clients: clients(&raw.clients)?,
         admin_socket: path("admin.socket", &raw.admin.socket, base)?,
         paths: paths(&raw.paths, base)?,
+        retained_sequences: retained(raw.retention.sequences)?,
         resources: resources(&raw.resources)?,
         telemetry: telemetry(raw.telemetry, base)?,
     })
+}
+
+fn retained(sequences: u64) -> Checked<Option<u64>> {
+    match sequences {
+        0 => Ok(None),
+        some => number("retention.sequences", some, 1_000, 1 << 50).map(Some),
+    }
 }
 
 fn peers(raw: RawPeers) -> Checked<PeersConfig> {

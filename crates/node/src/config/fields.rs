@@ -56,6 +56,9 @@ fields! {
         "client_certificate": "The certificate chain shown to clients, PEM.";
         "client_key": "Its key, PEM. Mode 0600.";
     }
+    "retention" {
+        "sequences": "Sequences kept below the stable checkpoint with their proposals, bundles, votes and receipts; older ones leave the store. 0 keeps everything. More than the longest outage of any validator, because one that needs what nobody keeps can't catch up in this version: a million is some hours of a busy cluster.";
+    }
     "resources" {
         "block_cache_bytes": "What the store keeps of its files in memory: a few hundred thousand hot entries.";
         "write_buffer_bytes": "What the store keeps of writes in memory before it writes a sorted file.";

@@ -37,6 +37,7 @@ raw!(
         clients: RawClients = RawClients::default(),
         admin: RawAdmin = RawAdmin::default(),
         paths: RawPaths = RawPaths::default(),
+        retention: RawRetention = RawRetention::default(),
         resources: RawResources = RawResources::default(),
         telemetry: RawTelemetry = RawTelemetry::default(),
     }
@@ -85,6 +86,13 @@ raw!(
         network_key: String = "network.key".to_owned(),
         client_certificate: String = "client.crt".to_owned(),
         client_key: String = "client.key".to_owned(),
+    }
+);
+
+raw!(
+    /// The table `retention`.
+    RawRetention {
+        sequences: u64 = 0,
     }
 );
 

@@ -10,6 +10,8 @@ use quorate_types::verified::Verified;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::reads::Question;
+
 /// Batches of verified messages that wait: one per source of messages, and one more each.
 const BATCHES: usize = 4;
 
@@ -22,6 +24,9 @@ const RESULTS: usize = 64;
 /// Operations taken in one turn at most: a turn stays short.
 const OPERATIONS_PER_TURN: usize = 1_024;
 
+/// Questions of readers taken in one turn at most: each costs a signature.
+const QUESTIONS_PER_TURN: usize = 64;
+
 /// Verified messages of peers, in the order of each peer.
 pub(crate) type Batch = Vec<(ValidatorIndex, Verified<Message>)>;
 
@@ -32,6 +37,7 @@ pub(crate) struct Inbox {
     control: mpsc::Receiver<Batch>,
     bulk: mpsc::Receiver<Batch>,
     operations: mpsc::Receiver<Verified<Arc<Operation>>>,
+    questions: mpsc::Receiver<Question>,
 }
 
 /// The others' ends.
@@ -44,13 +50,13 @@ pub(crate) struct Inputs {
 }
 
 /// An empty inbox.
-pub(crate) fn inbox() -> (Inputs, Inbox) {
+pub(crate) fn inbox(questions: mpsc::Receiver<Question>) -> (Inputs, Inbox) {
     let (to_executed, executed) = mpsc::channel(RESULTS);
     let (to_control, control) = mpsc::channel(BATCHES);
     let (to_bulk, bulk) = mpsc::channel(BATCHES);
     let (to_operations, operations) = mpsc::channel(OPERATIONS);
     let inputs = Inputs { executed: to_executed, control: to_control, bulk: to_bulk, operations: to_operations };
-    (inputs, Inbox { executed, control, bulk, operations })
+    (inputs, Inbox { executed, control, bulk, operations, questions })
 }
 
 impl Inbox {
@@ -70,6 +76,7 @@ impl Inbox {
             Some(batch) = self.control.recv() => extend(&mut events, batch),
             Some(batch) = self.bulk.recv() => extend(&mut events, batch),
             Some(operation) = self.operations.recv() => events.push(Event::Operation(operation)),
+            Some(question) = self.questions.recv() => events.push(event_of(question)),
             () = due => {}
         }
         self.drain(&mut events);
@@ -90,6 +97,17 @@ impl Inbox {
             let Ok(operation) = self.operations.try_recv() else { break };
             events.push(Event::Operation(operation));
         }
+        for _ in 0..QUESTIONS_PER_TURN {
+            let Ok(question) = self.questions.try_recv() else { break };
+            events.push(event_of(question));
+        }
+    }
+}
+
+const fn event_of(question: Question) -> Event {
+    match question {
+        Question::Round(nonce) => Event::Round(nonce),
+        Question::Statement(nonce) => Event::Statement(nonce),
     }
 }
 
@@ -138,7 +156,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_turn_takes_so_many_operations_and_leaves_the_rest_for_the_next() {
-        let (inputs, mut inbox) = inbox();
+        let (inputs, mut inbox) = inbox(mpsc::channel(1).1);
         for operation in verified(OPERATIONS_PER_TURN as u64 + 10) {
             inputs.operations.send(operation).await.unwrap();
         }
@@ -149,7 +167,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_waits_for_the_deadline_and_gives_nothing_then() {
-        let (_inputs, mut inbox) = inbox();
+        let (_inputs, mut inbox) = inbox(mpsc::channel(1).1);
         let deadline = Instant::now() + Duration::from_millis(70);
         assert!(inbox.next(Some(deadline)).await.is_empty());
         assert_eq!(Instant::now(), deadline);

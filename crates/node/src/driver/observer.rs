@@ -124,6 +124,8 @@ impl Observer {
             }
             Notice::Standing(standing @ Standing::Quarantined(_)) => error!(%standing, "this validator signs nothing"),
             Notice::Standing(standing) => info!(%standing, "standing"),
+            Notice::Fresh { sequence, .. } => debug!(sequence = sequence.0, "a freshness round is complete"),
+            Notice::Statement(_) => {}
             Notice::Refused(refusal) => {
                 self.metrics.guard_refusals.add(1);
                 error!(%refusal, "the signing guard refused: a fault in this program, please report it");

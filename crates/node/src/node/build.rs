@@ -33,6 +33,8 @@ use crate::ledger::Ledger;
 use crate::metrics::{self, Counter, Metrics};
 use crate::peers::{BULK_FRAMES, CONTROL_FRAMES, Intake, Responders, log_peers};
 use crate::persist::{Guard, Persist, guard_thread};
+use crate::pruner::Pruner;
+use crate::reads::{Reads, reads};
 use crate::recorder::{Recorder, Start};
 use crate::services::{Admin, Api, Door, faults, listen_admin, serve_admin, serve_clients};
 use crate::supervise::Supervisor;
@@ -84,6 +86,7 @@ struct Engine<S: Store> {
     snapshots: mpsc::Sender<SnapshotRequest<S::Snapshot>>,
     status: watch::Receiver<Arc<NodeStatus>>,
     contradictions: Arc<[Counter]>,
+    reads: Reads,
 }
 
 impl<S: Store, C: Connector> Base<S, C> {
@@ -174,7 +177,9 @@ impl<S: Store, C: Connector> Base<S, C> {
         frames: Frames,
         links: &Arc<PeerLinks>,
     ) -> Result<Engine<S>, NodeError> {
-        let (inputs, inbox) = inbox();
+        let (reads, rounds, questions) = reads();
+        self.supervisor.task("rounds", rounds.run(self.stopping.clone()));
+        let (inputs, inbox) = inbox(questions);
         let (to_executor, work) = mpsc::channel(JOBS);
         let (snapshots, snapshot_requests) = mpsc::channel(SNAPSHOT_REQUESTS);
         let guard = guard_file.map(|file| self.start_guard(file)).transpose()?;
@@ -185,7 +190,11 @@ impl<S: Store, C: Connector> Base<S, C> {
         let names = context.set.iter().map(|(_, info)| info.name.clone()).collect();
         let observer = Observer::new(Arc::clone(&self.metrics), names);
         let contradictions = observer.contradictions();
-        let setup = ExecutionSetup { parameters: Arc::clone(&context.parameters), kinds: Arc::clone(&self.kinds) };
+        let setup = ExecutionSetup {
+            cluster: context.cluster,
+            parameters: Arc::clone(&context.parameters),
+            kinds: Arc::clone(&self.kinds),
+        };
         let executor = Executor {
             ledger: Arc::clone(&self.ledger),
             setup,
@@ -202,16 +211,27 @@ impl<S: Store, C: Connector> Base<S, C> {
             post: post.clone(),
             work: WorkQueue::new(to_executor),
             hub: Arc::clone(self.ledger.hub()),
+            readers: Arc::clone(reads.answers()),
             observer,
             judge,
             stopping: self.stopping.clone(),
         };
         self.start_intake(frames, &inputs, &post);
+        if let Some(retained) = self.config.retained_sequences {
+            let pruner = Pruner {
+                store: Arc::clone(&self.store),
+                retained,
+                checkpoint_interval: self.identity.context.parameters.checkpoint_interval,
+                threads: self.environment.threads,
+                stopping: self.stopping.clone(),
+            };
+            self.supervisor.task("pruning", pruner.run());
+        }
         let (intake, batcher) = operation_intake(self.verifier.clone());
         self.supervisor.task("operations", batcher.run(self.stopping.clone()));
         self.start_on_thread("execution", executor.run())?;
         self.start_on_thread("driver", driver.run())?;
-        Ok(Engine { inputs, intake, snapshots, status, contradictions })
+        Ok(Engine { inputs, intake, snapshots, status, contradictions, reads })
     }
 
     /// Runs a part that computes or waits for the disk: on a thread of its own, if it may have one.
@@ -292,6 +312,7 @@ impl<S: Store, C: Connector> Base<S, C> {
             status: engine.status,
             links: Arc::clone(links),
             contradictions: engine.contradictions,
+            reads: engine.reads,
             door: Door::new(clients, Arc::clone(&self.metrics)),
             watches: Arc::new(Semaphore::new(clients.watches)),
             dumps: Arc::new(Semaphore::new(DUMPS)),

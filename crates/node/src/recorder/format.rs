@@ -5,6 +5,7 @@ use quorate_replica::{Event, Executed, GuardFile, Now, Outbox, Outgoing, Recipie
 use quorate_storage::{Change, Family};
 use quorate_types::codec::{Canonical, DecodeError, Reader, encode_bytes};
 use quorate_types::execution::Execution;
+use quorate_types::freshness::Nonce;
 use quorate_types::ids::{ClusterId, ValidatorIndex};
 use quorate_types::message::Message;
 use quorate_types::operation::Operation;
@@ -20,6 +21,8 @@ const MESSAGE: u8 = 2;
 const OPERATION: u8 = 3;
 const EXECUTED: u8 = 4;
 const TURN: u8 = 5;
+const ROUND: u8 = 6;
+const STATEMENT: u8 = 7;
 
 /// An entry of the store: family, key, value.
 pub(crate) type Entry = (Family, Vec<u8>, Vec<u8>);
@@ -49,6 +52,8 @@ pub(super) enum Frame {
     Operation(Now, Box<Operation>),
     Executed(Now, Executed),
     Turn(Now, Digest, String),
+    Round(Now, Nonce),
+    Statement(Now, Nonce),
 }
 
 /// Appends a frame whose content `write` makes.
@@ -123,6 +128,14 @@ pub(super) fn put_event(now: Now, event: &Event, out: &mut Vec<u8>) {
             put_now(now, out);
             executed.execution.encode(out);
             out.extend_from_slice(&executed.waiting.to_be_bytes());
+        }),
+        Event::Round(nonce) => frame(ROUND, out, |out| {
+            put_now(now, out);
+            out.extend_from_slice(nonce);
+        }),
+        Event::Statement(nonce) => frame(STATEMENT, out, |out| {
+            put_now(now, out);
+            out.extend_from_slice(nonce);
         }),
         // The end of a turn is recorded with what came out of it.
         Event::Turn => {}
@@ -243,6 +256,8 @@ fn read(kind: u8, content: &[u8]) -> Result<Frame, DecodeError> {
             let (now, digest) = (take_now(input)?, Digest::new(input.array()?));
             Frame::Turn(now, digest, text(input.bytes(LONGEST, "a summary")?))
         }
+        ROUND => Frame::Round(take_now(input)?, input.array()?),
+        STATEMENT => Frame::Statement(take_now(input)?, input.array()?),
         other => return Err(DecodeError::Unknown { what: "frame", value: other }),
     };
     std::mem::replace(input, Reader::new(&[])).finish()?;

@@ -119,6 +119,8 @@ pub fn replay(recording: &[u8], key: SecretKey, mut each: impl FnMut(&Moment<'_>
                 let words = format!("executed {}", executed.execution.sequence);
                 (now, Event::Executed(executed), words, None)
             }
+            Frame::Round(now, nonce) => (now, Event::Round(nonce), "a freshness round".to_owned(), None),
+            Frame::Statement(now, nonce) => (now, Event::Statement(nonce), "a freshness statement".to_owned(), None),
             Frame::Turn(now, digest, recorded) => {
                 (now, Event::Turn, "end of turn".to_owned(), Some((digest, recorded)))
             }

@@ -95,6 +95,8 @@ impl<S: Store> Api<S> {
             stable: report.stable.0,
             block_time_ms: mark.as_ref().map_or(0, |mark| mark.time.0),
             proposal: wire(&execution.map_or(Digest::ZERO, |execution| execution.proposal)),
+            state_root: wire(&execution.map_or(Digest::ZERO, |execution| execution.state_root)),
+            oldest: self.ledger.oldest().map_err(|error| self.record_fault(error))?.0,
             receipts_root: wire(&execution.map_or(Digest::ZERO, |execution| execution.receipts_root)),
             validators: self.validator_statuses(&status),
             dump: None,

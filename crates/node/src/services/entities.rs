@@ -41,8 +41,32 @@ impl<S: Store> Entities for EntitiesService<S> {
             let reader = api.reader(request.metadata())?;
             let pb::GetRequest { kind, id, consistency } = request.get_ref();
             api.readable_kind(kind, reader)?;
-            let age_ms = api.fresh_enough(consistency.as_ref(), deadline).await?;
-            api.get(&EntityId::new(kind.as_str(), id.as_str()), age_ms)
+            let state = api.fresh_enough(consistency.as_ref(), deadline).await?;
+            api.get(&EntityId::new(kind.as_str(), id.as_str()), &state)
+        })
+        .await
+    }
+
+    async fn get_proof(&self, request: Request<pb::GetProofRequest>) -> Result<Response<pb::GetProofResponse>, Status> {
+        let api = &self.0;
+        let deadline = api.deadline(request.metadata());
+        api.answer(async {
+            api.door.admit(client_of(request.extensions()), 0)?;
+            let reader = api.reader(request.metadata())?;
+            api.prove(request.get_ref(), reader, deadline).await
+        })
+        .await
+    }
+
+    async fn get_freshness(
+        &self,
+        request: Request<pb::GetFreshnessRequest>,
+    ) -> Result<Response<pb::GetFreshnessResponse>, Status> {
+        let api = &self.0;
+        let deadline = api.deadline(request.metadata());
+        api.answer(async {
+            api.door.admit(client_of(request.extensions()), 0)?;
+            api.freshness(request.get_ref(), deadline).await
         })
         .await
     }
@@ -55,19 +79,34 @@ impl<S: Store> Entities for EntitiesService<S> {
                 api.door.admit(client_of(request.extensions()), 0)?;
                 let reader = api.reader(request.metadata())?;
                 let request = request.into_inner();
-                let age_ms = api.admit_list(&request, reader, deadline).await?;
+                let state = api.admit_list(&request, reader, deadline).await?;
                 let (reading, deadline) = (Arc::clone(&api), deadline);
-                let read = api.threads.blocking(move || reading.list(&request, age_ms, deadline));
+                let read = api.threads.blocking(move || reading.list(&request, &state, deadline));
                 read.await.map_err(|_| super::stopping())?
             })
             .await
     }
 }
 
+/// A state to read, and how old it is as far as this validator knows.
+struct Fresh<N> {
+    snapshot: N,
+    age_ms: u64,
+}
+
 impl<S: Store> Api<S> {
-    /// Waits until the state is as fresh as asked for, and says how old it is.
-    async fn fresh_enough(&self, consistency: Option<&pb::Consistency>, deadline: Instant) -> Result<u64, ApiFault> {
+    /// Waits until the state is as fresh as asked for.
+    async fn fresh_enough(
+        &self,
+        consistency: Option<&pb::Consistency>,
+        deadline: Instant,
+    ) -> Result<Fresh<S::Snapshot>, ApiFault> {
         match consistency.and_then(|consistency| consistency.level) {
+            Some(Level::Linearizable(pb::Linearizable {})) => {
+                // The round was complete before the state was chosen: nothing acknowledged by then is missing.
+                let certified = self.linearizable(deadline).await?;
+                return Ok(Fresh { snapshot: certified.snapshot, age_ms: 0 });
+            }
             Some(Level::AtLeast(pb::AtLeast { sequence })) => self.executed(sequence, deadline).await?,
             Some(Level::Local(pb::Local { max_age_ms })) if max_age_ms > 0 && self.age_ms() > max_age_ms => {
                 let age_ms = self.age_ms();
@@ -76,7 +115,9 @@ impl<S: Store> Api<S> {
             }
             _ => {}
         }
-        Ok(self.age_ms())
+        let age_ms = self.age_ms();
+        let snapshot = self.ledger.store().snapshot().map_err(|error| self.store_fault(error))?;
+        Ok(Fresh { snapshot, age_ms })
     }
 
     /// Milliseconds since this validator last knew that a quorum had nothing newer.
@@ -84,16 +125,20 @@ impl<S: Store> Api<S> {
         self.clock.now().monotonic_ms.saturating_sub(self.status().fresh_at_ms)
     }
 
-    fn get(&self, id: &EntityId, age_ms: u64) -> Result<pb::GetResponse, ApiFault> {
+    fn get(&self, id: &EntityId, fresh: &Fresh<S::Snapshot>) -> Result<pb::GetResponse, ApiFault> {
         let fault = |error| self.store_fault(error);
-        let snapshot = self.ledger.store().snapshot().map_err(fault)?;
-        let state = StateAt(&snapshot);
-        let read = read_point(&state, age_ms).map_err(fault)?;
+        let state = StateAt(&fresh.snapshot);
+        let read = read_point(&state, fresh.age_ms).map_err(fault)?;
         let entity = read::entity(&state, id).map_err(fault)?;
         Ok(pb::GetResponse { entity: entity.map(|entity| entity_to_wire(id, entity)), read: Some(read) })
     }
 
-    async fn admit_list(&self, request: &pb::ListRequest, reader: Reader, deadline: Instant) -> Result<u64, ApiFault> {
+    async fn admit_list(
+        &self,
+        request: &pb::ListRequest,
+        reader: Reader,
+        deadline: Instant,
+    ) -> Result<Fresh<S::Snapshot>, ApiFault> {
         self.readable_kind(&request.kind, reader)?;
         if request.page_size > PAGE_MAX {
             let text = format!("page_size of {} is above the limit of {PAGE_MAX}", request.page_size);
@@ -103,14 +148,18 @@ impl<S: Store> Api<S> {
     }
 
     /// Reads a page. A prefix is found by reading on from it: ids are in the order of their bytes.
-    fn list(&self, request: &pb::ListRequest, age_ms: u64, deadline: Instant) -> Result<pb::ListResponse, ApiFault> {
+    fn list(
+        &self,
+        request: &pb::ListRequest,
+        fresh: &Fresh<S::Snapshot>,
+        deadline: Instant,
+    ) -> Result<pb::ListResponse, ApiFault> {
         let fault = |error| self.store_fault(error);
         let pb::ListRequest { kind, prefix, page_size, page, .. } = request;
         let wanted = if *page_size == 0 { PAGE_DEFAULT } else { *page_size } as usize;
-        let snapshot = self.ledger.store().snapshot().map_err(fault)?;
-        let state = StateAt(&snapshot);
+        let state = StateAt(&fresh.snapshot);
         let mut response =
-            pb::ListResponse { read: Some(read_point(&state, age_ms).map_err(fault)?), ..Default::default() };
+            pb::ListResponse { read: Some(read_point(&state, fresh.age_ms).map_err(fault)?), ..Default::default() };
         let (mut after, mut bytes) = (page.clone(), 0);
         if after.is_empty() && !prefix.is_empty() {
             let first = EntityId::new(kind.as_str(), prefix.as_str());

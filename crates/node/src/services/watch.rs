@@ -25,7 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tonic::Status;
 
 use super::access::Reader;
-use super::{Api, stopping};
+use super::{Api, pruned, stopping};
 use crate::hub::Sequenced;
 
 /// Entries that wait for their watcher. Bounds a watch's memory with the largest document.
@@ -59,6 +59,10 @@ pub(super) fn start<S: Store>(
         let fault = ApiFault::new(Reason::PoolFull, text).with("limit", api.config.watches);
         return Err(fault.retry_after(Duration::from_secs(1)));
     };
+    let oldest = api.ledger.oldest().map_err(|error| api.record_fault(error))?;
+    if request.from_sequence > 0 && request.from_sequence < oldest.0 {
+        return Err(pruned(Sequence(request.from_sequence), oldest));
+    }
     let (sender, entries) = mpsc::channel(ENTRIES);
     let next = match request.from_sequence {
         0 => api.ledger.hub().progress().borrow().executed.next(),
@@ -153,7 +157,15 @@ impl<S: Store> Watch<S> {
         let (ledger, next) = (Arc::clone(&self.api.ledger), self.next);
         let read = self.api.threads.blocking(move || ledger.sequenced(next)).await.map_err(|_| End::Gone)?;
         let found = read.map_err(|error| self.api.record_fault(error))?;
-        found.ok_or_else(|| End::Fault(ApiFault::new(Reason::Internal, "an executed sequence can't be found")))
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        // The watcher was so slow that pruning has passed it.
+        let oldest = self.api.ledger.oldest().map_err(|error| self.api.record_fault(error))?;
+        Err(End::Fault(match self.next < oldest {
+            true => pruned(self.next, oldest),
+            false => ApiFault::new(Reason::Internal, "an executed sequence can't be found"),
+        }))
     }
 
     fn operation(&self, sequenced: &Sequenced, receipt: &Receipt) -> Result<pb::OrderedOperation, End> {

@@ -7,5 +7,6 @@ mod faults;
 mod harness;
 mod listeners;
 mod ordering;
+mod reads;
 mod recording;
 mod watching;

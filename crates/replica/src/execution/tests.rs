@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use quorate_crypto::{SecretKey, Signature};
+use quorate_machine::tree::Cache;
+use quorate_proof::sparse::{self, Leaf};
 use quorate_storage::{Durability, Family, MemoryStore};
 use quorate_types::bundle::{BundleHeader, operations_bytes, operations_root};
-use quorate_types::ids::{BlockTime, ClusterId, Epoch};
+use quorate_types::ids::{BlockTime, Epoch};
 use quorate_types::kind::{Access, Consistency, EntityType, Kind};
 use quorate_types::merkle;
 use quorate_types::operation::{Change, EntityId, Operation, OperationBuilder};
@@ -34,8 +36,11 @@ impl World {
             entity_type: EntityType::Counter,
             access,
         };
-        let setup =
-            ExecutionSetup { parameters: Arc::new(Parameters::default()), kinds: Arc::new(Kinds::new([counter])) };
+        let setup = ExecutionSetup {
+            cluster: ClusterId(Digest::ZERO),
+            parameters: Arc::new(Parameters::default()),
+            kinds: Arc::new(Kinds::new([counter])),
+        };
         Self {
             store: MemoryStore::default(),
             setup,
@@ -98,12 +103,21 @@ impl World {
     }
 
     fn execute(&self, job: &ExecutionJob) -> ExecutedBatch {
-        execute(&self.store, &self.setup, job).unwrap()
+        execute(&self.store, &self.setup, &mut Cache::default(), job).unwrap()
     }
 
     fn write(&self, done: &ExecutedBatch) {
         self.store.write(done.batch.clone(), Durability::Buffered).unwrap();
     }
+}
+
+/// The root by its definition, from every entry of the state but the index (data-model §4.7).
+fn defined_root(store: &MemoryStore) -> Digest {
+    let entries = store.scan(Family::State, &[], &[], usize::MAX).unwrap();
+    let covered = entries.iter().filter(|(key, _)| tree::is_covered(key));
+    let mut leaves: Vec<Leaf> = covered.map(|(key, value)| Leaf::of(key, value)).collect();
+    leaves.sort();
+    sparse::root_of(&leaves)
 }
 
 #[test]
@@ -120,7 +134,7 @@ fn a_job_gives_state_receipts_places_and_mark_in_one_batch() {
         epoch: Epoch(0),
         sequence: Sequence(1),
         proposal: job.digest,
-        state_root: Digest::ZERO,
+        state_root: defined_root(&world.store),
         receipts_root: merkle::root(&leaves),
     };
     assert_eq!(done.executed, Executed { execution, waiting: 0 });
@@ -184,10 +198,11 @@ fn jobs_go_in_order_each_once_and_on_one_chain() {
     let mut world = World::new();
     let first = world.deliver(&[]);
     let second = world.deliver(&[]);
-    let refused = |world: &World, job: &ExecutionJob| match execute(&world.store, &world.setup, job) {
-        Err(ExecutionError::OutOfOrder { executed, found, .. }) => (executed.0, found.0),
-        other => panic!("{other:?}"),
-    };
+    let refused =
+        |world: &World, job: &ExecutionJob| match execute(&world.store, &world.setup, &mut Cache::default(), job) {
+            Err(ExecutionError::OutOfOrder { executed, found, .. }) => (executed.0, found.0),
+            other => panic!("{other:?}"),
+        };
     assert_eq!(refused(&world, &second), (0, 2));
     world.write(&world.execute(&first));
     assert_eq!(refused(&world, &first), (1, 1));
@@ -226,6 +241,7 @@ fn after_a_crash_the_lost_sequences_are_executed_again_from_the_records_with_the
             assert_eq!(job.bundles.len(), 3);
             let done = world.execute(&job);
             world.write(&done);
+            assert_eq!(done.executed.execution.state_root, defined_root(&world.store));
             again.push((done.executed, done.receipts));
         }
         assert_eq!(again[..], results[durable..]);

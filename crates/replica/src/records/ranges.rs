@@ -58,6 +58,27 @@ pub fn votes_above<S: Store>(store: &S, epoch: Epoch, sequence: Sequence) -> Res
     Ok(votes)
 }
 
+/// The keys of all votes of an epoch for one sequence.
+///
+/// # Errors
+/// If the store fails.
+pub fn votes_at<S: Store>(
+    store: &S,
+    epoch: Epoch,
+    sequence: Sequence,
+    mut take: impl FnMut(&[u8]),
+) -> Result<(), RecordError> {
+    let mut from = key(&[VOTES], &[&epoch, &sequence]);
+    let to = after(from.clone());
+    loop {
+        let entries = store.scan(Family::Votes, &from, &to, PAGE)?;
+        entries.iter().for_each(|(key, _)| take(key));
+        let Some((mut last, _)) = entries.into_iter().nth(PAGE - 1) else { return Ok(()) };
+        last.push(0);
+        from = last;
+    }
+}
+
 /// This validator's own execution votes of an epoch above a sequence.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ mod support;
 
 mod cluster;
 mod losses;
+mod reading;
 mod results;
 #[expect(clippy::unwrap_used, reason = "in a test's helpers a panic is the report")]
 mod standing;

@@ -1,7 +1,12 @@
 //! Execution votes and checkpoints over restarts (protocol §3.5, §8.1, §6.2), and catching up (protocol §8.3).
 
+use quorate_replica::{Quarantine, Standing};
+use quorate_storage::{Durability, Family, Store, WriteBatch};
+use quorate_types::codec::Canonical;
+use quorate_types::entity::{Content, Entity, state_key};
 use quorate_types::ids::Sequence;
 use quorate_types::message::Message;
+use quorate_types::operation::EntityId;
 
 use crate::support::Cluster;
 
@@ -139,4 +144,34 @@ fn bundles_are_asked_for_again_after_a_long_cut() {
     assert!(reached > cluster.hosts[3].replica.report().committed);
     cluster.links = Box::new(|_, _, _| true);
     cluster.run_until(3_000, |cluster| cluster.hosts[3].replica.report().executed >= reached);
+}
+
+/// protocol §8.2: a bit of state that changed behind execution's back shows in the root at the next operation that
+/// touches it; the validator stops voting, names the sequence, and the others go on.
+#[test]
+fn a_validator_whose_state_root_differs_from_the_certified_one_stops_voting_and_says_where() {
+    let mut cluster = Cluster::new(4);
+    cluster.run(20);
+    cluster.submit(0, 2);
+    cluster.run(100);
+    let key = state_key(&EntityId::new("hits", "front-page"));
+    let store = cluster.hosts[3].store.clone();
+    let mut entity = Entity::from_bytes(&store.get(Family::State, &key).unwrap().unwrap()).unwrap();
+    entity.content = Content::Counter(1_000_000);
+    let mut batch = WriteBatch::new();
+    batch.put(Family::State, &key, entity.to_bytes());
+    store.write(batch, Durability::Synced).unwrap();
+    let before = cluster.hosts[3].replica.report().executed;
+    cluster.submit(0, 1);
+    cluster.run(100);
+    let sequence = before.next();
+    let diverged = Standing::Quarantined(Quarantine::Diverged { sequence });
+    assert_eq!(*cluster.hosts[3].replica.standing(), diverged);
+    cluster.sent.clear();
+    cluster.submit(0, 1);
+    cluster.run(200);
+    let reports: Vec<_> = cluster.hosts[..3].iter().map(|host| host.replica.report()).collect();
+    assert!(reports.iter().all(|report| report.certified > sequence), "{reports:#?}");
+    let signs = |message: &Message| matches!(message, Message::Vote(_) | Message::ExecutionVote(_));
+    assert!(!cluster.sent.iter().any(|(from, message)| *from == 3 && signs(message)));
 }

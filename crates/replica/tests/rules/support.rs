@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use quorate_crypto::{Digest, Scheme, SecretKey};
+use quorate_replica::machine::tree::Cache;
 use quorate_replica::{
     Event, Executed, ExecutionSetup, GuardFile, Notice, Now, Outbox, Recipient, Replica, Setup, create_store,
     execution, records, recover, serve,
@@ -11,10 +12,11 @@ use quorate_replica::{
 use quorate_storage::{Durability, Family, MemoryStore, Store, WriteBatch};
 use quorate_types::contradiction::Contradiction;
 use quorate_types::execution::Execution;
+use quorate_types::freshness::{FreshnessAnswer, Nonce};
 use quorate_types::genesis::{Administrators, Genesis, GenesisContent, GenesisValidator};
 use quorate_types::ids::{BlockTime, Epoch, Sequence, ValidatorIndex};
 use quorate_types::kind::{Access, Consistency, EntityType, Kind};
-use quorate_types::message::Message;
+use quorate_types::message::{Message, Request};
 use quorate_types::operation::{Change, EntityId, OperationBuilder};
 use quorate_types::parameters::Parameters;
 use quorate_types::set::ValidatorInfo;
@@ -71,6 +73,9 @@ pub(crate) struct Host {
     pub(crate) contradictions: Vec<Contradiction>,
     /// Delivered and not executed yet.
     jobs: VecDeque<quorate_replica::ExecutionJob>,
+    /// Results of freshness rounds.
+    pub(crate) fresh: Vec<(Nonce, Sequence)>,
+    pub(crate) statements: Vec<FreshnessAnswer>,
 }
 
 /// Which messages get through: from, to, what.
@@ -122,12 +127,22 @@ impl Cluster {
     pub(crate) fn boot(&self, at: usize, store: MemoryStore, guard: Option<GuardFile>) -> Host {
         let setup = Setup { context: self.context.clone(), me: index(at), key: key(1, at) };
         let replica = recover(&store, guard.as_ref(), setup, self.now).unwrap();
-        let (certified, contradictions, jobs) = (Vec::new(), Vec::new(), VecDeque::new());
-        let mut host =
-            Host { replica, store, guard, is_up: true, is_deaf_to_results: false, certified, contradictions, jobs };
+        let (certified, contradictions, jobs, fresh, statements) = Default::default();
+        let mut host = Host {
+            replica,
+            store,
+            guard,
+            is_up: true,
+            is_deaf_to_results: false,
+            certified,
+            contradictions,
+            jobs,
+            fresh,
+            statements,
+        };
         let setup = self.execution();
         while let Some(job) = execution::next_job(&host.store).unwrap() {
-            let done = execution::execute(&host.store, &setup, &job).unwrap();
+            let done = execution::execute(&host.store, &setup, &mut Cache::default(), &job).unwrap();
             host.store.write(done.batch, Durability::Buffered).unwrap();
             let mut out = Outbox::default();
             host.replica.step(self.now, Event::Executed(done.executed), &mut out);
@@ -143,7 +158,11 @@ impl Cluster {
     }
 
     fn execution(&self) -> ExecutionSetup {
-        ExecutionSetup { parameters: self.context.parameters.clone(), kinds: Arc::new(self.genesis.kinds()) }
+        ExecutionSetup {
+            cluster: self.genesis.cluster,
+            parameters: self.context.parameters.clone(),
+            kinds: Arc::new(self.genesis.kinds()),
+        }
     }
 
     pub(crate) fn submit(&mut self, to: usize, count: usize) {
@@ -178,6 +197,8 @@ impl Cluster {
                     host.certified.push((certificate.execution.sequence, certificate.execution.receipts_root));
                 }
                 Notice::Contradiction(pair) => host.contradictions.push((**pair).clone()),
+                Notice::Fresh { nonce, sequence } => host.fresh.push((*nonce, *sequence)),
+                Notice::Statement(answer) => host.statements.push((**answer).clone()),
                 Notice::Refused(refusal) => panic!("the guard refused: {refusal}"),
                 _ => {}
             }
@@ -208,7 +229,7 @@ impl Cluster {
     }
 
     fn execute(&mut self, at: usize, job: &quorate_replica::ExecutionJob) {
-        let done = execution::execute(&self.hosts[at].store, &self.execution(), job).unwrap();
+        let done = execution::execute(&self.hosts[at].store, &self.execution(), &mut Cache::default(), job).unwrap();
         self.hosts[at].store.write(done.batch, Durability::Buffered).unwrap();
         if !self.hosts[at].is_deaf_to_results {
             self.report(at, done.executed);
@@ -243,7 +264,9 @@ impl Cluster {
                 if !self.hosts[to].is_up || !self.hosts[from].is_up {
                     continue;
                 }
-                if let Message::Request(request) = &message {
+                if let Message::Request(request) = &message
+                    && !matches!(request, Request::Freshness(_))
+                {
                     let answers = serve::answer(&self.hosts[to].store, Epoch(0), request, 1 << 20).unwrap();
                     self.wire.extend(answers.into_iter().map(|answer| (to, from, answer)));
                     continue;

@@ -17,6 +17,7 @@ mod double_sign;
 mod durable_first;
 mod exactly_once;
 mod left_view;
+mod linearizable;
 mod lost_store;
 mod one_chain;
 mod prepared;
@@ -31,6 +32,7 @@ use quorate_consensus::Held;
 use quorate_crypto::Digest;
 use quorate_replica::{Notice, execution::Executed};
 use quorate_storage::WriteBatch;
+use quorate_types::freshness::Nonce;
 use quorate_types::ids::{Sequence, View};
 use quorate_types::message::Message;
 use quorate_types::operation::Operation;
@@ -98,6 +100,10 @@ pub enum Fact<'a> {
     Invoked(&'a Operation),
     /// A client was told that its operation executed.
     Acknowledged(&'a Receipt),
+    /// A client begins a linearizable read.
+    ReadBegins(&'a Nonce),
+    /// It was answered from the state at this sequence.
+    ReadEnds(&'a Nonce, Sequence),
     /// A process died.
     Crashed {
         /// Whose.
@@ -268,7 +274,7 @@ const fn by(fact: &Fact<'_>) -> Option<u16> {
         | Fact::Crashed { by }
         | Fact::StoreLost { by }
         | Fact::Restarted { by, .. } => Some(*by),
-        Fact::Invoked(_) | Fact::Acknowledged(_) => None,
+        Fact::Invoked(_) | Fact::Acknowledged(_) | Fact::ReadBegins(_) | Fact::ReadEnds(..) => None,
     }
 }
 
@@ -291,6 +297,7 @@ fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(accounts::Accounts::default()),
         Box::new(reference::Reference::default()),
         Box::new(acknowledged::Acknowledged::default()),
+        Box::new(linearizable::Linearizable::default()),
         Box::new(lost_store::LostStore::default()),
         Box::new(alarms::Alarms),
         Box::new(bounds::Bounds),

@@ -1,0 +1,70 @@
+//! Pruning in the background: what lies below the operator's retention leaves the store (protocol §8.1).
+//!
+//! It works in small batches with pauses, so that it never competes with what clients wait for; a restart
+//! goes on where it stopped. What is asked for and has gone is answered as pruned, with the oldest sequence
+//! kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_replica::pruning::{Pruned, floor, prune};
+use quorate_replica::records::RecordError;
+use quorate_storage::{Durability, Store};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::error::NodeError;
+use crate::threads::Threads;
+
+/// Sequences that go at once.
+const BATCH: u64 = 32;
+
+/// The pause after each batch: up to some 1,500 sequences per second, above what any load adds.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long to wait when there is nothing to prune.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Pruner<S> {
+    pub(crate) store: Arc<S>,
+    /// Sequences kept below the stable checkpoint.
+    pub(crate) retained: u64,
+    /// Every so many sequences there is a checkpoint, whose certificate stays.
+    pub(crate) checkpoint_interval: u32,
+    pub(crate) threads: Threads,
+    pub(crate) stopping: CancellationToken,
+}
+
+impl<S: Store> Pruner<S> {
+    /// Works until the node stops.
+    pub(crate) async fn run(self) -> Result<(), NodeError> {
+        loop {
+            let (store, retained, interval) = (Arc::clone(&self.store), self.retained, self.checkpoint_interval);
+            let step = self.threads.blocking(move || step(&*store, retained, interval)).await;
+            let sequences = match step {
+                Ok(sequences) => sequences?,
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(_) => return Ok(()),
+            };
+            let pause = if sequences == 0 { IDLE } else { PAUSE };
+            tokio::select! {
+                () = self.stopping.cancelled() => return Ok(()),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+}
+
+/// One batch. How many sequences went.
+fn step<S: Store>(store: &S, retained: u64, checkpoint_interval: u32) -> Result<u64, RecordError> {
+    let floor = floor(store, retained)?;
+    let Pruned { batch, sequences } = prune(store, floor, checkpoint_interval, BATCH)?;
+    if sequences > 0 {
+        debug!(sequences, entries = batch.len(), "pruned");
+        // Lost in a crash, it is done again.
+        store.write(batch, Durability::Buffered)?;
+    }
+    Ok(sequences)
+}

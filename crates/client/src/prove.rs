@@ -98,13 +98,14 @@ impl Client {
 
     /// One validator's statement, verified. Which validator it is, its signature says, not its address.
     async fn statement(&self, endpoint: Endpoint, nonce: Nonce) -> Result<FreshnessAnswer, ClientFault> {
+        let endpoint = endpoint.within(self.attempt());
         let request = pb::GetFreshnessRequest { nonce: Bytes::copy_from_slice(&nonce) };
         let mut service = entities(&endpoint);
-        let call = service.get_freshness(request);
-        let answer = match tokio::time::timeout(self.inner.config.retry.attempt, call).await {
-            Ok(answer) => answer.map_err(|status| ClientFault::of_status(&endpoint.address, status))?.into_inner(),
-            Err(_) => return Err(ClientFault::StreamEnded { endpoint: endpoint.address }),
+        let call = async {
+            let answer = service.get_freshness(request).await;
+            answer.map_err(|status| ClientFault::of_status(&endpoint.address, status))
         };
+        let answer = self.in_time(&endpoint, call).await?.into_inner();
         let fault = |fault| ClientFault::Proof { endpoint: endpoint.address.clone(), fault };
         let answer = FreshnessAnswer::from_bytes(&answer.answer)
             .map_err(|error| fault(quorate_proof::FormatFault::from(error).into()))?;

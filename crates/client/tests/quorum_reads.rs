@@ -10,6 +10,8 @@ use quorate_client::{Client, ClientConfig, ClientFault, RetryPolicy, SecretKey};
 use quorate_crypto::{Digest, sha256};
 use quorate_proof::sparse::{self, Leaf, SparsePath};
 use quorate_proof::{Proof, StateProof};
+use quorate_transport::pb::cluster::v1 as cluster_pb;
+use quorate_transport::pb::cluster::v1::cluster_server::{Cluster, ClusterServer};
 use quorate_transport::pb::entities::v1 as pb;
 use quorate_transport::pb::entities::v1::entities_server::{Entities, EntitiesServer};
 use quorate_types::codec::Canonical;
@@ -117,10 +119,36 @@ struct Manner {
 
 const HONEST: Manner = Manner { committed: 9, inflated: 0, proves: 9, replays: false };
 
+#[derive(Clone, Copy)]
 struct Gateway {
     index: u16,
     cluster: ClusterId,
     manner: Manner,
+}
+
+#[tonic::async_trait]
+impl Cluster for Gateway {
+    async fn status(
+        &self,
+        _: Request<cluster_pb::StatusRequest>,
+    ) -> Result<Response<cluster_pb::StatusResponse>, Status> {
+        let cluster = Bytes::copy_from_slice(self.cluster.0.as_bytes());
+        Ok(Response::new(cluster_pb::StatusResponse { cluster, ..Default::default() }))
+    }
+
+    async fn health(
+        &self,
+        _: Request<cluster_pb::HealthRequest>,
+    ) -> Result<Response<cluster_pb::HealthResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn validators(
+        &self,
+        _: Request<cluster_pb::ValidatorsRequest>,
+    ) -> Result<Response<cluster_pb::ValidatorsResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
 }
 
 #[tonic::async_trait]
@@ -164,13 +192,14 @@ async fn client(manners: [Manner; 4]) -> Client {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         addresses.push(listener.local_addr().unwrap().to_string());
         let gateway = Gateway { index, cluster: genesis.cluster, manner };
-        let server = tonic::transport::Server::builder().add_service(EntitiesServer::new(gateway));
+        let services = tonic::transport::Server::builder().add_service(EntitiesServer::new(gateway));
+        let server = services.add_service(ClusterServer::new(gateway));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     }
     let pause = Duration::from_millis(1);
     let retry = RetryPolicy {
         attempt: Duration::from_secs(20),
-        total: Duration::from_millis(200),
+        total: Duration::from_millis(800),
         first_pause: pause,
         longest_pause: pause,
     };
@@ -227,7 +256,8 @@ async fn one_key_at_two_addresses_counts_once() {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         addresses.push(listener.local_addr().unwrap().to_string());
         let gateway = Gateway { index, cluster: genesis.cluster, manner: HONEST };
-        let server = tonic::transport::Server::builder().add_service(EntitiesServer::new(gateway));
+        let services = tonic::transport::Server::builder().add_service(EntitiesServer::new(gateway));
+        let server = services.add_service(ClusterServer::new(gateway));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     }
     let config = ClientConfig::new(genesis.content.to_toml().as_bytes(), addresses).unwrap();

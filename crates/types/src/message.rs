@@ -439,6 +439,7 @@ impl Canonical for Message {
             11 => Proposal::decode(input).map(Self::Proposal),
             12 => Segment::decode(input).map(|inner| Self::Segment(Box::new(inner))),
             13 => Request::decode(input).map(Self::Request),
+            14 => FreshnessAnswer::decode(input).map(|inner| Self::Freshness(Box::new(inner))),
             value => Err(DecodeError::Unknown { what: "message kind", value }),
         }
     }

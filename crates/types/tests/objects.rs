@@ -7,6 +7,7 @@ use quorate_crypto::{Digest, PublicKey, Scheme, SecretKey, Signature, sha256};
 use quorate_types::bundle::{Bundle, BundleHeader, operations_bytes, operations_root};
 use quorate_types::codec::Canonical;
 use quorate_types::execution::{Execution, ExecutionCertificate, ExecutionVote};
+use quorate_types::freshness::{Freshness, FreshnessAnswer};
 use quorate_types::ids::{BlockTime, BundleNumber, ClusterId, Epoch, Sequence, ValidatorIndex, View};
 use quorate_types::message::{HeldOfYours, Message, Segment, Status, VoteMessage, Voters};
 use quorate_types::operation::{Change, EntityId, OperationBuilder};
@@ -56,7 +57,9 @@ fn sign<T: Statement>(statement: T) -> Signed<T> {
     Signed { statement, signature }
 }
 
+/// What the door says to a message as it arrives: every kind survives its bytes.
 fn judge(message: Message) -> Result<(), PeerFault> {
+    assert_eq!(Message::from_bytes(&message.to_bytes()).as_ref(), Ok(&message));
     context().verify(message).map(|_| ())
 }
 
@@ -394,4 +397,27 @@ fn a_certificate_proves_the_chain_below_it_and_no_other() {
     let wrong_top = Claim { digest: first.digest(), ..top };
     assert_eq!(rule(segment(vec![first, second], wrong_top)), RuleFault::BrokenChain(Sequence(2)));
     assert_eq!(rule(segment(Vec::new(), top)), RuleFault::SegmentLength(0));
+}
+
+/// data-model §5.3
+#[test]
+fn a_statement_of_freshness_proves_the_commit_that_it_speaks_of() {
+    let answer = |committed: u64, certificate: Option<Certificate>| {
+        let statement = Freshness { epoch: EPOCH, nonce: [7; 32], committed: Sequence(committed), validator: index(2) };
+        FreshnessAnswer { signed: sign(statement), certificate }
+    };
+    let committed = certificate(Phase::Commit, claim(0, 5), &[0, 1, 2]);
+    let message = |answer| Message::Freshness(Box::new(answer));
+    assert_eq!(judge(message(answer(5, Some(committed.clone())))), Ok(()));
+    assert_eq!(judge(message(answer(0, None))), Ok(()));
+    assert_eq!(rule(message(answer(6, Some(committed.clone())))), RuleFault::UnprovenClaim);
+    assert_eq!(rule(message(answer(5, None))), RuleFault::UnprovenClaim);
+    let prepared = certificate(Phase::Prepare, claim(0, 5), &[0, 1, 2]);
+    assert!(judge(message(answer(5, Some(prepared)))).is_err(), "what is only prepared may never commit");
+    let mut forged = committed;
+    forged.signatures[1].1 = Signature::from_bytes([9; 64]);
+    assert!(judge(message(answer(5, Some(forged)))).is_err());
+    let mut altered = answer(0, None);
+    altered.signed.statement.nonce = [8; 32];
+    assert!(is_badly_signed(message(altered), 2));
 }

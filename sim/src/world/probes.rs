@@ -33,6 +33,7 @@ probes! {
     "delivered", true, "a proposal is ordered";
     "duplicated", true, "a packet arrives twice";
     "execution certificate", true, "a quorum has the same results";
+    "linearizable read answered", true, "a reader sees a state as new as everything acknowledged before";
     "lost", true, "a packet is lost";
     "message refused at the door", true, "a signature or a form is refused";
     "operation acknowledged", true, "a client is told";

@@ -179,9 +179,10 @@ impl World {
         *judgement
     }
 
-    /// The state without its position.
+    /// The state without what every sequence writes: its position, the tips of the lanes and the cluster.
     pub(crate) fn entries(&self) -> State {
-        self.state.iter().filter(|(key, _)| key[..] != b"m"[..]).map(|(k, v)| (k.clone(), v.clone())).collect()
+        let is_of_all = |key: &[u8]| [b"m", b"t", b"g"].iter().any(|of_all| key == *of_all);
+        self.state.iter().filter(|(key, _)| !is_of_all(key)).map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 
     /// One mutation by the administrator; applied.

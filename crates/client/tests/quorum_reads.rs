@@ -1,6 +1,8 @@
 //! Reads that trust no single validator, against gateways that lie (data-model §§5.3, 5.4): a replayed old
 //! certificate, a replayed statement, and a claim of what isn't committed are found out.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -48,6 +48,7 @@ impl Chain {
             name: KIND.to_owned(),
             consistency: Consistency::Strong,
             entity_type: EntityType::Document,
+            schema: None,
             access: Access::open([]),
         };
         let setup = ExecutionSetup {

@@ -6,10 +6,8 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use quorate_client::{Proof, Proven, Subject, VerifiedOrder, VerifiedState};
 use quorate_proof::EpochInfo;
-use quorate_types::entity::{Content, Entity};
 use quorate_types::genesis::Genesis;
 use quorate_types::ids::{OperationId, Sequence};
-use quorate_types::value::Value;
 use serde_json::{Value as Json, json};
 
 use crate::connect::{self, ClusterArgs};
@@ -161,7 +159,7 @@ pub fn print_state(state: &VerifiedState, as_json: bool) {
     println!("  version         {}", entity.header.version);
     println!("  changed at      sequence {}", entity.header.changed);
     println!("  last operation  {}", entity.header.last);
-    println!("{:#}", json::from_value(&value(entity)));
+    println!("{:#}", json::from_value(&entity.content.to_value()));
 }
 
 fn state_to_json(state: &VerifiedState) -> Json {
@@ -171,7 +169,7 @@ fn state_to_json(state: &VerifiedState) -> Json {
             "version": entity.header.version,
             "last_operation": entity.header.last,
             "changed_at": entity.header.changed,
-            "value": json::from_value(&value(entity)),
+            "value": json::from_value(&entity.content.to_value()),
         })
     });
     json!({
@@ -181,13 +179,6 @@ fn state_to_json(state: &VerifiedState) -> Json {
         "sequence": execution.sequence,
         "state_root": execution.state_root,
     })
-}
-
-fn value(entity: &Entity) -> Value {
-    match &entity.content {
-        Content::Document(value) => value.clone(),
-        Content::Counter(value) | Content::Account(value) => Value::Integer(*value),
-    }
 }
 
 fn print_order(order: &VerifiedOrder, as_json: bool) {

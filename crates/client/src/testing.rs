@@ -48,6 +48,7 @@ pub(crate) fn genesis(name: &str) -> Vec<u8> {
         name: "counter".to_owned(),
         consistency: Consistency::Strong,
         entity_type: EntityType::Counter,
+        schema: None,
         access: Access::open([key(9).public()]),
     };
     let content = GenesisContent {

@@ -50,8 +50,13 @@ fn genesis() -> Genesis {
         client_address: None,
     };
     let access = Access::open([key(50).public()]);
-    let hits =
-        Kind { name: "hits".to_owned(), consistency: Consistency::Strong, entity_type: EntityType::Counter, access };
+    let hits = Kind {
+        name: "hits".to_owned(),
+        consistency: Consistency::Strong,
+        entity_type: EntityType::Counter,
+        schema: None,
+        access,
+    };
     let content = GenesisContent {
         name: "test".to_owned(),
         validators: (0..VALIDATORS).map(validator).collect(),

@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 use quorate_storage::{Key, StateReader, StoreError};
 use quorate_types::codec::Canonical;
 use quorate_types::ids::OperationId;
+use quorate_types::kind::Kinds;
 use quorate_types::operation::EntityId;
 use quorate_types::parameters::Parameters;
 use quorate_types::receipt::{EntityVersion, Location, MAX_CONCURRENT, Rejection, RejectionCode};
+use quorate_types::schema::Violation;
 
 use crate::entity::{self, Content, Entity, Head, Header, Position};
 use crate::keys;
@@ -163,6 +165,23 @@ impl<'s, 'r, R: StateReader> Draft<'s, 'r, R> {
         self.budget.used
     }
 
+    /// Checks the documents that changed against the schemas of their kinds (data-model §2.6): as the operation
+    /// leaves them, not as they were in between.
+    pub(crate) fn conform(&self, kinds: &Kinds) -> Result<(), Rejection> {
+        for (entity, slot) in &self.slots {
+            let (Some(mutation), Some(Content::Document(document))) = (slot.changed_by, slot.content()) else {
+                continue;
+            };
+            let Some(schema) = kinds.kind(&entity.kind).and_then(|kind| kind.schema.as_ref()) else { continue };
+            if let Err(Violation { at, text }) = schema.admit(document) {
+                let place = if at.is_empty() { entity.to_string() } else { format!("{at} of {entity}") };
+                let code = RejectionCode::SchemaViolation;
+                return Err(Rejection::new(code, Location::Mutation(mutation), format!("at {place}: {text}")));
+            }
+        }
+        Ok(())
+    }
+
     /// What the operation writes, if it may; the draft is empty afterwards.
     pub(crate) fn finish(
         &mut self,
@@ -211,10 +230,10 @@ pub(crate) struct Written {
 }
 
 fn encode(entity: &EntityId, record: &Entity, mutation: u32, parameters: &Parameters) -> Result<Vec<u8>, Rejection> {
-    if let Content::Document(value) = &record.content {
-        let (size, limit) = (value.size_bytes(), parameters.document_bytes as usize);
+    if let Content::Document(_) | Content::Register(_) | Content::Set(_) = &record.content {
+        let (size, limit) = (record.content.size_bytes(), parameters.document_bytes as usize);
         if size > limit {
-            let text = format!("{entity} would hold {size} bytes, {limit} are allowed; split the document");
+            let text = format!("{entity} would hold {size} bytes, {limit} are allowed; split it");
             return Err(Rejection::new(RejectionCode::DocumentTooLarge, Location::Mutation(mutation), text));
         }
     }

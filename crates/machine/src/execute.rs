@@ -291,7 +291,7 @@ impl<R: StateReader> Run<'_, R> {
         for (index, mutation) in (0..).zip(&content.mutations) {
             mutation::apply(draft, &context, index, mutation)?;
         }
-        Ok(())
+        Ok(draft.conform(self.kinds)?)
     }
 
     fn reject(

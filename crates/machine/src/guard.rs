@@ -54,23 +54,35 @@ fn failure(slot: &Slot, entity: &EntityId, condition: &Condition) -> Option<Stri
             (header.last != *wanted).then(|| format!("the last operation on {entity} is {}, not {wanted}", header.last))
         }
         (Condition::ValueAt { path, value }, _, Some(content)) => value_failure(entity, content, path, value),
+        (Condition::Contains(value), _, Some(content)) => member_failure(entity, content, value, true),
+        (Condition::Lacks(value), _, Some(content)) => member_failure(entity, content, value, false),
     }
 }
 
 fn value_failure(entity: &EntityId, content: &Content, path: &Path, wanted: &Value) -> Option<String> {
-    let number;
-    let found = match content {
-        Content::Document(root) => value_at(root, &path.0),
-        Content::Counter(value) | Content::Account(value) => {
-            number = Value::Integer(*value);
-            path.0.is_empty().then_some(&number)
+    let made;
+    let root = match content {
+        Content::Document(root) | Content::Register(root) => root,
+        other => {
+            made = other.to_value();
+            &made
         }
     };
+    let found = value_at(root, &path.0);
     match found {
         Some(found) if found == wanted => None,
         Some(found) => Some(format!("at {path} of {entity} stands {}, not what was expected", shown(found))),
         None => Some(format!("there is nothing at {path} of {entity}")),
     }
+}
+
+fn member_failure(entity: &EntityId, content: &Content, wanted: &Value, is_wanted: bool) -> Option<String> {
+    let Content::Set(members) = content else {
+        return Some(format!("{entity} is no set"));
+    };
+    let (found, text) = if is_wanted { ("isn't", "was expected") } else { ("is", "wasn't expected") };
+    (members.contains(wanted) != is_wanted)
+        .then(|| format!("{} {found} a member of {entity}, which {text}", shown(wanted)))
 }
 
 /// A value as a sentence shows it: short ones whole, others by type.

@@ -2,6 +2,7 @@
 
 use quorate_crypto::PublicKey;
 use quorate_storage::StateReader;
+use quorate_types::entity::{Members, Stock};
 use quorate_types::kind::{EntityType, Kind, Kinds, Right};
 use quorate_types::operation::{Change, EntityId, Mutation, Path};
 use quorate_types::parameters::Parameters;
@@ -72,23 +73,29 @@ fn apply_one<R: StateReader>(
         Change::Create { value } => create(draft, context, kind, entity, value.as_ref()),
         Change::Delete => delete(draft, entity),
         Change::Add { by } => add(draft, kind, entity, *by),
+        Change::Insert { value } | Change::Remove { value } => change_set(draft, context, kind, mutation, value),
+        Change::Restock { amount }
+        | Change::Reserve { amount }
+        | Change::Release { amount }
+        | Change::Take { amount } => change_stock(draft, kind, mutation, *amount),
         Change::Transfer { .. } | Change::Mint { .. } | Change::Burn { .. } => {
             let EntityType::Account { overdraft } = kind.entity_type else {
                 return Err(wrong_kind(kind, change, "accounts").into());
             };
             move_amount(draft, entity, change, overdraft)
         }
+        Change::Put { value } => put(draft, context, kind, mutation, value),
         _ => change_document(draft, context, kind, mutation),
     }
 }
 
-/// Who may do this: `create` makes, `administer` mints and burns, `write` does the rest.
+/// Who may do this: `create` makes, `administer` mints, burns and restocks, `write` does the rest.
 fn admit_right(kind: &Kind, author: &PublicKey, change: &Change, exists: bool) -> Result<(), Refusal> {
     let access = &kind.access;
     let (right, verb): (&Right, _) = match change {
         Change::Create { .. } => (&access.create, "create"),
         Change::Put { .. } if !exists => (&access.create, "create"),
-        Change::Mint { .. } | Change::Burn { .. } => (&access.administer, "administer"),
+        Change::Mint { .. } | Change::Burn { .. } | Change::Restock { .. } => (&access.administer, "administer"),
         _ => (&access.write, "write"),
     };
     if right.includes(author) {
@@ -117,6 +124,19 @@ fn create<R: StateReader>(
         (EntityType::Counter, Some(_)) => return Err(wrong("a counter's first value is an integer").into()),
         (EntityType::Account { .. }, None) => Content::Account(0),
         (EntityType::Account { .. }, Some(_)) => return Err(wrong("an account is created without a value").into()),
+        (EntityType::Register, Some(value)) => {
+            admit_levels(context, 0, value)?;
+            Content::Register(value.clone())
+        }
+        (EntityType::Register, None) => return Err(wrong("a register is created with its value").into()),
+        (EntityType::Set, None) => Content::Set(Members::default()),
+        (EntityType::Set, Some(members @ Value::List(items))) => {
+            admit_levels(context, 0, members)?;
+            Content::Set(items.iter().cloned().collect())
+        }
+        (EntityType::Set, Some(_)) => return Err(wrong("a set's first members are a list").into()),
+        (EntityType::Inventory, None) => Content::Inventory(Stock::default()),
+        (EntityType::Inventory, Some(_)) => return Err(wrong("an inventory is created without a value").into()),
     };
     let slot = draft.slot(entity)?;
     if slot.content().is_some() {
@@ -132,6 +152,10 @@ fn delete<R: StateReader>(draft: &mut Draft<'_, '_, R>, entity: &EntityId) -> Re
         None => Err(not_found(entity).into()),
         Some(Content::Account(balance)) if *balance != 0 => {
             let text = format!("{entity} holds {balance}; only an account at zero can be deleted");
+            Err((RejectionCode::NotEmpty, text).into())
+        }
+        Some(Content::Inventory(Stock { available, reserved })) if (*available, *reserved) != (0, 0) => {
+            let text = format!("{entity} has {available} available and {reserved} reserved; only an empty one can go");
             Err((RejectionCode::NotEmpty, text).into())
         }
         Some(_) => {
@@ -211,9 +235,77 @@ fn balance<'d, R: StateReader>(draft: &'d mut Draft<'_, '_, R>, entity: &EntityI
     }
 }
 
-fn in_range(entity: &EntityId, balance: i128) -> Result<i64, Refusal> {
-    let text = || format!("a balance of {balance} of {entity} leaves the range of 64-bit integers");
-    i64::try_from(balance).map_err(|_| (RejectionCode::Overflow, text()))
+fn in_range(entity: &EntityId, amount: i128) -> Result<i64, Refusal> {
+    let text = || format!("an amount of {amount} of {entity} leaves the range of 64-bit integers");
+    i64::try_from(amount).map_err(|_| (RejectionCode::Overflow, text()))
+}
+
+fn change_set<R: StateReader>(
+    draft: &mut Draft<'_, '_, R>,
+    context: &Context<'_>,
+    kind: &Kind,
+    Mutation { entity, change }: &Mutation,
+    value: &Value,
+) -> Result<(), Failure> {
+    if kind.entity_type != EntityType::Set {
+        return Err(wrong_kind(kind, change, "sets").into());
+    }
+    admit_levels(context, 1, value)?;
+    let Some(Content::Set(members)) = draft.slot(entity)?.content_mut() else {
+        return Err(not_found(entity).into());
+    };
+    match change {
+        Change::Remove { .. } => members.remove(value),
+        _ => members.insert(value.clone()),
+    };
+    Ok(())
+}
+
+fn change_stock<R: StateReader>(
+    draft: &mut Draft<'_, '_, R>,
+    kind: &Kind,
+    Mutation { entity, change }: &Mutation,
+    amount: u64,
+) -> Result<(), Failure> {
+    if kind.entity_type != EntityType::Inventory {
+        return Err(wrong_kind(kind, change, "inventories").into());
+    }
+    let Some(Content::Inventory(stock)) = draft.slot(entity)?.content_mut() else {
+        return Err(not_found(entity).into());
+    };
+    let (available, reserved) = (i128::from(stock.available), i128::from(stock.reserved));
+    let amount = i128::from(amount);
+    let (left, aside) = match change {
+        Change::Reserve { .. } => (available - amount, reserved + amount),
+        Change::Release { .. } => (available + amount, reserved - amount),
+        Change::Take { .. } => (available, reserved - amount),
+        _ => (available + amount, reserved),
+    };
+    for (name, before, after) in [("available", available, left), ("reserved", reserved, aside)] {
+        if after < 0 {
+            let text = format!("{entity} has {before} {name}, {amount} are needed");
+            return Err((RejectionCode::InsufficientStock, text).into());
+        }
+    }
+    *stock = Stock { available: in_range(entity, left)?, reserved: in_range(entity, aside)? };
+    Ok(())
+}
+
+fn put<R: StateReader>(
+    draft: &mut Draft<'_, '_, R>,
+    context: &Context<'_>,
+    kind: &Kind,
+    Mutation { entity, change }: &Mutation,
+    value: &Value,
+) -> Result<(), Failure> {
+    let content = match kind.entity_type {
+        EntityType::Document => Content::Document(value.clone()),
+        EntityType::Register => Content::Register(value.clone()),
+        _ => return Err(wrong_kind(kind, change, "documents and registers").into()),
+    };
+    admit_levels(context, 0, value)?;
+    draft.slot(entity)?.create(content);
+    Ok(())
 }
 
 fn change_document<R: StateReader>(
@@ -226,13 +318,7 @@ fn change_document<R: StateReader>(
     if kind.entity_type != EntityType::Document {
         return Err(wrong_kind(kind, change, "documents").into());
     }
-    let slot = draft.slot(entity)?;
-    if let Change::Put { value } = change {
-        admit_levels(context, 0, value)?;
-        slot.create(Content::Document(value.clone()));
-        return Ok(());
-    }
-    let Some(Content::Document(root)) = slot.content_mut() else {
+    let Some(Content::Document(root)) = draft.slot(entity)?.content_mut() else {
         return Err(not_found(entity).into());
     };
     let levels = |path: &Path| path.0.len();

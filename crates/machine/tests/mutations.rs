@@ -266,6 +266,8 @@ fn every_right_is_asked_for_what_it_covers() {
     world.kinds = Kinds::new([
         restricted(kind("package", EntityType::Document)),
         restricted(kind("money", EntityType::Account { overdraft: false })),
+        restricted(kind("stock", EntityType::Inventory)),
+        restricted(kind("tags", EntityType::Set)),
         kind("open", EntityType::Document),
     ]);
     let everyone = [creator, writer, reader, minter, nobody];
@@ -288,6 +290,9 @@ fn every_right_is_asked_for_what_it_covers() {
     assert_eq!(may(&mut world, account("a"), transfer("b", 1)), [2]);
     assert_eq!(may(&mut world, account("a"), Change::Mint { amount: 1 }), [4]);
     assert_eq!(may(&mut world, account("a"), Change::Burn { amount: 1 }), [4]);
+    assert_eq!(may(&mut world, stock("a"), Change::Restock { amount: 1 }), [4]);
+    assert_eq!(may(&mut world, stock("a"), Change::Reserve { amount: 1 }), [2]);
+    assert_eq!(may(&mut world, tags("a"), Change::Insert { value: integer(1) }), [2]);
     let guarded: Vec<u8> = everyone
         .iter()
         .filter(|key| {

@@ -17,20 +17,6 @@ use quorate_types::value::Value;
 
 const IDS: [&str; 4] = ["a", "b", "c", "d"];
 
-/// A linear congruential generator (Knuth's MMIX constants); its high bits are good enough here.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-
-    fn pick<T: Clone>(&mut self, items: &[T]) -> T {
-        items[self.below(items.len() as u64) as usize].clone()
-    }
-}
-
 /// What the reference knows: values by entity, and which nonces every author has used.
 #[derive(Clone, Default)]
 struct Reference {
@@ -210,6 +196,7 @@ fn compare(world: &World, reference: &Reference) {
                     let numbers = reference.documents[&id].iter().map(|(key, number)| (key.clone(), integer(*number)));
                     assert_eq!(value, Value::Map(numbers.collect()), "{id}");
                 }
+                other => panic!("{id} is {other:?}"),
             }
         }
     }

@@ -46,8 +46,13 @@ struct Cost {
 
 fn main() {
     let access = Access::open([]);
-    let kind =
-        Kind { name: "note".to_owned(), consistency: Consistency::Strong, entity_type: EntityType::Document, access };
+    let kind = Kind {
+        name: "note".to_owned(),
+        consistency: Consistency::Strong,
+        entity_type: EntityType::Document,
+        schema: None,
+        access,
+    };
     let mut world = World {
         state: Entries::new(),
         pages: Entries::new(),

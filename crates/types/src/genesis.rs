@@ -9,6 +9,7 @@ mod check;
 mod fault;
 mod names;
 mod raw;
+mod schema;
 mod write;
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! Kinds of entities: what an entity of a kind is and who may do what with it (data-model §2).
 //!
-//! This version has kinds from the genesis only, ordered by consensus, of three types. What a later one
-//! will have is refused by name rather than as unknown.
+//! This version has kinds ordered by consensus. What a later one will have is refused by name rather than
+//! as unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_crypto::PublicKey;
+
+use crate::schema::Schema;
 
 /// A kind of entities.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub struct Kind {
     pub consistency: Consistency,
     /// What its entities are.
     pub entity_type: EntityType,
+    /// What its documents must look like; kinds of other types have none.
+    pub schema: Option<Schema>,
     /// Who may do what.
     pub access: Access,
 }
@@ -49,6 +53,12 @@ pub enum EntityType {
         /// Whether a balance may fall below zero.
         overdraft: bool,
     },
+    /// One value, replaced as a whole.
+    Register,
+    /// Values, each at most once.
+    Set,
+    /// A stock: what is available, and what is reserved of it.
+    Inventory,
 }
 
 impl EntityType {
@@ -59,6 +69,9 @@ impl EntityType {
             Self::Document => "document",
             Self::Counter => "counter",
             Self::Account { .. } => "account",
+            Self::Register => "register",
+            Self::Set => "set",
+            Self::Inventory => "inventory",
         }
     }
 }
@@ -72,7 +85,7 @@ pub struct Access {
     pub write: Right,
     /// Read them, and put guards on them (as writers may, too).
     pub read: Right,
-    /// Mint and burn.
+    /// Mint and burn; restock.
     pub administer: Right,
 }
 
@@ -97,7 +110,7 @@ impl Right {
 }
 
 impl Access {
-    /// Everyone may do everything but mint and burn, which only `administrators` may.
+    /// Everyone may do everything but mint, burn and restock, which only `administrators` may.
     #[must_use]
     pub fn open(administrators: impl IntoIterator<Item = PublicKey>) -> Self {
         let administer = Right::Keys(administrators.into_iter().collect());
@@ -154,6 +167,7 @@ mod tests {
                 name: "k".to_owned(),
                 consistency: Consistency::Strong,
                 entity_type: EntityType::Document,
+                schema: None,
                 access: access.clone(),
             }])
         };

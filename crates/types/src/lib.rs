@@ -31,6 +31,7 @@ pub mod proposal;
 pub mod quorum;
 pub mod receipt;
 pub mod rules;
+pub mod schema;
 pub mod set;
 pub mod signed;
 pub mod value;

@@ -140,7 +140,7 @@ rejection_codes! {
     Overflow = 12, "OVERFLOW";
     /// An account would fall below zero.
     InsufficientFunds = 13, "INSUFFICIENT_FUNDS";
-    /// An account to be deleted isn't at zero.
+    /// An account or a stock to be deleted isn't at zero.
     NotEmpty = 14, "NOT_EMPTY";
     /// A document would be larger than allowed.
     DocumentTooLarge = 15, "DOCUMENT_TOO_LARGE";
@@ -152,6 +152,10 @@ rejection_codes! {
     SequenceFull = 18, "SEQUENCE_FULL";
     /// Giver and receiver are the same account.
     SameAccount = 19, "SAME_ACCOUNT";
+    /// Less is in stock, or reserved, than the operation moves.
+    InsufficientStock = 20, "INSUFFICIENT_STOCK";
+    /// The document would break its kind's schema.
+    SchemaViolation = 21, "SCHEMA_VIOLATION";
 }
 
 impl RejectionCode {

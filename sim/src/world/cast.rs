@@ -140,6 +140,7 @@ fn kinds(administrators: &[PublicKey]) -> Kinds {
         name: name.to_owned(),
         consistency: Consistency::Strong,
         entity_type,
+        schema: None,
         access: Access {
             administer: Right::Keys(administrators.iter().copied().collect()),
             ..Access::open(administrators.iter().copied())

@@ -24,8 +24,8 @@ pub struct Rules {
     #[arg(long, value_name = "NAME", default_value = NAME)]
     pub name: String,
 
-    /// A kind of entities as NAME:TYPE, the type being document, counter, account or overdraft-account; may
-    /// be repeated [default: document, counter, account, and what `quorate import` needs]
+    /// A kind of entities as NAME:TYPE, the type being document, counter, account, overdraft-account, register,
+    /// set or inventory; may be repeated [default: document, counter, account, and what `quorate import` needs]
     #[arg(long = "kind", value_name = "NAME:TYPE")]
     pub kinds: Vec<String>,
 
@@ -118,7 +118,13 @@ impl Rules {
             "counter" => EntityType::Counter,
             "account" => EntityType::Account { overdraft: false },
             "overdraft-account" => EntityType::Account { overdraft: true },
-            _ => bail!("the type of the kind {text:?} isn't one of document, counter, account, overdraft-account"),
+            "register" => EntityType::Register,
+            "set" => EntityType::Set,
+            "inventory" => EntityType::Inventory,
+            _ => bail!(
+                "the type of the kind {text:?} isn't one of document, counter, account, overdraft-account, register, \
+                 set and inventory"
+            ),
         };
         let mut access = Access::open(administrators.iter().copied());
         if !self.authors.is_empty() {
@@ -126,7 +132,7 @@ impl Rules {
             access.create = Right::Keys(authors.clone());
             access.write = Right::Keys(authors);
         }
-        Ok(Kind { name: name.to_owned(), consistency: Consistency::Strong, entity_type, access })
+        Ok(Kind { name: name.to_owned(), consistency: Consistency::Strong, entity_type, schema: None, access })
     }
 
     /// Sets parameters in the file's text, where each stands on a line of its own.
@@ -215,7 +221,7 @@ mod tests {
             (parameter("window=1"), "window"),
             (parameter("window=512"), "min_epoch_sequences"),
             (kind("purse"), "NAME:TYPE"),
-            (kind("purse:set"), "document, counter"),
+            (kind("purse:text"), "document, counter"),
             (kind("Purse:counter"), "lower-case"),
         ] {
             let error = format!("{:#}", genesis(&rules).unwrap_err());

@@ -168,6 +168,7 @@ mod tests {
             name: "counter".to_owned(),
             consistency: Consistency::Strong,
             entity_type: EntityType::Counter,
+            schema: None,
             access,
         };
         let content = GenesisContent {

@@ -89,9 +89,15 @@ fn mutation(map: Map<String, Json>) -> anyhow::Result<Mutation> {
         "transfer" => Change::Transfer { to: fields.text("to")?, amount: fields.amount("amount")? },
         "mint" => Change::Mint { amount: fields.amount("amount")? },
         "burn" => Change::Burn { amount: fields.amount("amount")? },
+        "insert" => Change::Insert { value: fields.value()? },
+        "remove" => Change::Remove { value: fields.value()? },
+        "restock" => Change::Restock { amount: fields.amount("amount")? },
+        "reserve" => Change::Reserve { amount: fields.amount("amount")? },
+        "release" => Change::Release { amount: fields.amount("amount")? },
+        "take" => Change::Take { amount: fields.amount("amount")? },
         other => bail!(
             "\"do\" is {other:?}; there are create, put, delete, set, unset, increment, push, pull, add, transfer, \
-             mint and burn"
+             mint, burn, insert, remove, restock, reserve, release and take"
         ),
     };
     fields.finish()?;
@@ -101,8 +107,8 @@ fn mutation(map: Map<String, Json>) -> anyhow::Result<Mutation> {
 fn guard(map: Map<String, Json>) -> anyhow::Result<Guard> {
     let mut fields = Fields::new("a guard", map);
     let entity = entity(&fields.text("entity")?)?;
-    let named =
-        ["exists", "absent", "version", "value", "last"].into_iter().find(|name| fields.map.contains_key(*name));
+    let names = ["exists", "absent", "version", "value", "last", "contains", "lacks"];
+    let named = names.into_iter().find(|name| fields.map.contains_key(*name));
     let condition = match named {
         Some(name @ ("exists" | "absent")) => {
             let is_true = fields.optional(name) == Some(Json::Bool(true));
@@ -115,7 +121,13 @@ fn guard(map: Map<String, Json>) -> anyhow::Result<Guard> {
             Condition::ValueAt { path, value: fields.value()? }
         }
         Some("last") => Condition::Last(operation_id(&Json::String(fields.text("last")?))?),
-        _ => bail!("a guard on {entity} needs one of exists, absent, version, value (with path) and last"),
+        Some(name @ ("contains" | "lacks")) => {
+            let value = json::to_value(&fields.optional(name).unwrap_or_default())?;
+            if name == "contains" { Condition::Contains(value) } else { Condition::Lacks(value) }
+        }
+        _ => bail!(
+            "a guard on {entity} needs one of exists, absent, version, value (with path), last, contains and lacks"
+        ),
     };
     fields.finish()?;
     Ok(Guard { entity, condition })
@@ -222,6 +234,12 @@ mod tests {
             (r#"{"do":"transfer","entity":"account/a","to":"b","amount":5}"#, "transfer"),
             (r#"{"do":"mint","entity":"account/a","amount":5}"#, "mint"),
             (r#"{"do":"burn","entity":"account/a","amount":5}"#, "burn"),
+            (r#"{"do":"insert","entity":"set/a","value":"red"}"#, "insert"),
+            (r#"{"do":"remove","entity":"set/a","value":"red"}"#, "remove"),
+            (r#"{"do":"restock","entity":"inventory/a","amount":5}"#, "restock"),
+            (r#"{"do":"reserve","entity":"inventory/a","amount":5}"#, "reserve"),
+            (r#"{"do":"release","entity":"inventory/a","amount":5}"#, "release"),
+            (r#"{"do":"take","entity":"inventory/a","amount":5}"#, "take"),
         ] {
             let draft = Draft::parse(line).unwrap();
             assert_eq!(draft.mutations[0].change.name(), name, "{line}");
@@ -237,10 +255,11 @@ mod tests {
             r#"{{"mutations":[{{"do":"add","entity":"counter/a","by":1}},{{"do":"delete","entity":"document/b"}}],
                 "guards":[{{"entity":"counter/a","version":3}},{{"entity":"document/b","path":"/x","value":1}},
                 {{"entity":"document/c","absent":true}},{{"entity":"document/b","exists":true}},
-                {{"entity":"document/b","last":"{id}"}}],"parents":["{id}"]}}"#
+                {{"entity":"document/b","last":"{id}"}},{{"entity":"set/a","contains":null}},
+                {{"entity":"set/a","lacks":[1]}}],"parents":["{id}"]}}"#
         );
         let draft = Draft::parse(&line).unwrap();
-        assert_eq!((draft.mutations.len(), draft.guards.len(), draft.parents.len()), (2, 5, 1));
+        assert_eq!((draft.mutations.len(), draft.guards.len(), draft.parents.len()), (2, 7, 1));
         assert_eq!(draft.guards[0].condition, Condition::Version(3));
     }
 

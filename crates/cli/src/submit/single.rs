@@ -58,9 +58,9 @@ pub(super) enum ChangeCommand {
         /// Its first value as JSON
         value: Option<String>,
     },
-    /// Replaces a document, or makes it
+    /// Replaces a document or a register, or makes it
     Put {
-        /// The document as KIND/ID
+        /// The document or register as KIND/ID
         entity: String,
         /// Its content as JSON
         value: String,
@@ -145,6 +145,48 @@ pub(super) enum ChangeCommand {
         /// How much
         amount: u64,
     },
+    /// Adds a member to a set
+    Insert {
+        /// The set as KIND/ID
+        entity: String,
+        /// The member as JSON
+        value: String,
+    },
+    /// Removes a member from a set
+    Remove {
+        /// The set as KIND/ID
+        entity: String,
+        /// The member as JSON
+        value: String,
+    },
+    /// Adds to what an inventory has available; administrators only
+    Restock {
+        /// The inventory as KIND/ID
+        entity: String,
+        /// How much
+        amount: u64,
+    },
+    /// Sets an amount of what an inventory has available aside
+    Reserve {
+        /// The inventory as KIND/ID
+        entity: String,
+        /// How much
+        amount: u64,
+    },
+    /// Makes an amount of what is reserved available again
+    Release {
+        /// The inventory as KIND/ID
+        entity: String,
+        /// How much
+        amount: u64,
+    },
+    /// Takes an amount of what is reserved out of an inventory
+    Take {
+        /// The inventory as KIND/ID
+        entity: String,
+        /// How much
+        amount: u64,
+    },
 }
 
 impl ChangeCommand {
@@ -170,6 +212,12 @@ impl ChangeCommand {
             Self::Transfer { entity, to, amount } => (entity, Change::Transfer { to: to.clone(), amount: *amount }),
             Self::Mint { entity, amount } => (entity, Change::Mint { amount: *amount }),
             Self::Burn { entity, amount } => (entity, Change::Burn { amount: *amount }),
+            Self::Insert { entity, value } => (entity, Change::Insert { value: json::parse(value)? }),
+            Self::Remove { entity, value } => (entity, Change::Remove { value: json::parse(value)? }),
+            Self::Restock { entity, amount } => (entity, Change::Restock { amount: *amount }),
+            Self::Reserve { entity, amount } => (entity, Change::Reserve { amount: *amount }),
+            Self::Release { entity, amount } => (entity, Change::Release { amount: *amount }),
+            Self::Take { entity, amount } => (entity, Change::Take { amount: *amount }),
         };
         Ok(Draft::of(draft::entity(entity)?, change))
     }

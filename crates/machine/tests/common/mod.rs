@@ -16,6 +16,20 @@ use quorate_types::value::Value;
 
 pub(crate) type State = BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// A linear congruential generator (Knuth's MMIX constants); its high bits are good enough here.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+
+    pub(crate) fn pick<T: Clone>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len() as u64) as usize].clone()
+    }
+}
+
 /// Block time of sequence 0.
 pub(crate) const START_MS: u64 = 1_000_000_000_000;
 
@@ -39,7 +53,13 @@ pub(crate) fn author(number: u8) -> PublicKey {
 }
 
 pub(crate) fn kind(name: &str, entity_type: EntityType) -> Kind {
-    Kind { name: name.to_owned(), consistency: Consistency::Strong, entity_type, access: Access::open([admin()]) }
+    Kind {
+        name: name.to_owned(),
+        consistency: Consistency::Strong,
+        entity_type,
+        schema: None,
+        access: Access::open([admin()]),
+    }
 }
 
 pub(crate) fn keys(keys: &[PublicKey]) -> Right {
@@ -56,6 +76,18 @@ pub(crate) fn counter(id: &str) -> EntityId {
 
 pub(crate) fn account(id: &str) -> EntityId {
     EntityId::new("money", id)
+}
+
+pub(crate) fn setting(id: &str) -> EntityId {
+    EntityId::new("setting", id)
+}
+
+pub(crate) fn tags(id: &str) -> EntityId {
+    EntityId::new("tags", id)
+}
+
+pub(crate) fn stock(id: &str) -> EntityId {
+    EntityId::new("stock", id)
 }
 
 pub(crate) fn integer(number: i64) -> Value {
@@ -92,6 +124,9 @@ impl World {
             kind("hits", EntityType::Counter),
             kind("money", EntityType::Account { overdraft: false }),
             kind("credit", EntityType::Account { overdraft: true }),
+            kind("setting", EntityType::Register),
+            kind("tags", EntityType::Set),
+            kind("stock", EntityType::Inventory),
         ];
         Self {
             state: State::new(),
@@ -216,7 +251,7 @@ impl World {
     pub(crate) fn number(&self, entity: &EntityId) -> Option<i64> {
         match self.content(entity)? {
             quorate_machine::Content::Counter(number) | quorate_machine::Content::Account(number) => Some(number),
-            quorate_machine::Content::Document(_) => None,
+            _ => None,
         }
     }
 }

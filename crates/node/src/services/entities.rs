@@ -16,7 +16,6 @@ use tonic::{Request, Response, Status};
 use super::Api;
 use super::access::Reader;
 use super::door::client_of;
-use super::watch::content_value;
 
 /// Entities on one page, at most and unless asked.
 const PAGE_MAX: u32 = 1_000;
@@ -165,7 +164,7 @@ impl<S: Store> Api<S> {
             let first = EntityId::new(kind.as_str(), prefix.as_str());
             // The prefix itself may be an id; all others lie after it.
             if let Some(entity) = read::entity(&state, &first).map_err(fault)? {
-                bytes += content_bytes(&entity);
+                bytes += entity.content.size_bytes();
                 response.entities.push(entity_to_wire(&first, entity));
             }
             after.clone_from(prefix);
@@ -182,7 +181,7 @@ impl<S: Store> Api<S> {
                     response.next_page = after;
                     return Ok(response);
                 }
-                bytes += content_bytes(&entity);
+                bytes += entity.content.size_bytes();
                 after.clone_from(&id.id);
                 response.entities.push(entity_to_wire(&id, entity));
             }
@@ -201,18 +200,14 @@ fn read_point(state: &impl StateReader, age_ms: u64) -> Result<pb::ReadPoint, St
     Ok(pb::ReadPoint { sequence, block_time_ms, age_ms })
 }
 
-fn content_bytes(entity: &Entity) -> usize {
-    match &entity.content {
-        Content::Document(value) => value.size_bytes(),
-        Content::Counter(_) | Content::Account(_) => 8,
-    }
-}
-
 fn entity_to_wire(id: &EntityId, entity: Entity) -> pb::Entity {
     let entity_type = match entity.content {
         Content::Document(_) => pb::EntityType::Document,
         Content::Counter(_) => pb::EntityType::Counter,
         Content::Account(_) => pb::EntityType::Account,
+        Content::Register(_) => pb::EntityType::Register,
+        Content::Set(_) => pb::EntityType::Set,
+        Content::Inventory(_) => pb::EntityType::Inventory,
     };
     pb::Entity {
         kind: id.kind.clone(),
@@ -221,6 +216,6 @@ fn entity_to_wire(id: &EntityId, entity: Entity) -> pb::Entity {
         version: entity.header.version,
         last_operation: wire(entity.header.last.0.as_bytes()),
         changed_at: entity.header.changed.0,
-        value: Some(value_to_wire(&content_value(entity.content))),
+        value: Some(value_to_wire(&entity.content.to_value())),
     }
 }

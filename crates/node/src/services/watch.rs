@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
-use quorate_replica::machine::{Content, read};
+use quorate_replica::machine::read;
 use quorate_storage::{StateOf, Store};
 use quorate_transport::convert::{proven_receipt, signed_operation_to_wire, value_to_wire, wire};
 use quorate_transport::fault::{ApiFault, Reason};
@@ -20,7 +20,6 @@ use quorate_transport::pb::operations::v1::watch_response::Entry;
 use quorate_types::ids::Sequence;
 use quorate_types::operation::Operation;
 use quorate_types::receipt::{EntityVersion, Receipt};
-use quorate_types::value::Value;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tonic::Status;
 
@@ -216,7 +215,7 @@ impl<S: Store> Watch<S> {
         let as_left = |entity: &quorate_replica::machine::Entity| {
             entity.header.version == version.version && entity.header.last == receipt.operation
         };
-        let value = now.filter(as_left).map(|entity| value_to_wire(&content_value(entity.content)));
+        let value = now.filter(as_left).map(|entity| value_to_wire(&entity.content.to_value()));
         Ok(pb::EntityChange {
             kind: version.entity.kind.clone(),
             id: version.entity.id.clone(),
@@ -242,13 +241,5 @@ impl<S: Store> Watch<S> {
                 Err(ApiFault::new(Reason::SlowWatcher, text).with("resume_from", self.next).into())
             }
         }
-    }
-}
-
-/// What an entity is, as one value.
-pub(super) fn content_value(content: Content) -> Value {
-    match content {
-        Content::Document(value) => value,
-        Content::Counter(value) | Content::Account(value) => Value::Integer(value),
     }
 }

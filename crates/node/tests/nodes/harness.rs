@@ -73,7 +73,7 @@ pub(crate) struct Running {
 
 fn kind(name: &str, entity_type: EntityType, read: Right) -> Kind {
     let access = Access { read, ..Access::open([client_key().public()]) };
-    Kind { name: name.to_owned(), consistency: Consistency::Strong, entity_type, access }
+    Kind { name: name.to_owned(), consistency: Consistency::Strong, entity_type, schema: None, access }
 }
 
 fn genesis(validators: usize, parameters: Parameters) -> Genesis {

@@ -34,6 +34,7 @@ impl World {
             name: "hits".to_owned(),
             consistency: Consistency::Strong,
             entity_type: EntityType::Counter,
+            schema: None,
             access,
         };
         let setup = ExecutionSetup {

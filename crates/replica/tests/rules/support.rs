@@ -50,6 +50,7 @@ fn genesis(validators: usize) -> Genesis {
         name: "hits".to_owned(),
         consistency: Consistency::Strong,
         entity_type: EntityType::Counter,
+        schema: None,
         access: Access::open([key(3, 0).public()]),
     };
     let content = GenesisContent {

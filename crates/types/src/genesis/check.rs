@@ -12,6 +12,7 @@ use crate::kind::{Access, Consistency, EntityType, Kind, Right};
 use crate::limits::MAX_VALIDATORS;
 use crate::operation::{MAX_KIND_BYTES, is_kind_name};
 use crate::parameters::Parameters;
+use crate::schema::Schema;
 use crate::set::ValidatorInfo;
 
 type Checked<T> = Result<T, GenesisError>;
@@ -131,9 +132,11 @@ fn kinds(raw: Vec<RawKind>) -> Checked<Vec<Kind>> {
     for (index, raw) in raw.into_iter().enumerate() {
         let field = |name: &str| format!("kinds[{index}].{name}");
         names.admit(raw.name.clone(), field("name"))?;
+        let entity_type = entity_type(&raw, &field)?;
         kinds.push(Kind {
             consistency: consistency(&raw, field("consistency"))?,
-            entity_type: entity_type(&raw, &field)?,
+            entity_type,
+            schema: raw.schema.map(|schema| self::schema(schema, entity_type, &field)).transpose()?,
             access: access(raw.access, &field("access"))?,
             name: name(&field("name"), raw.name)?,
         });
@@ -152,16 +155,15 @@ fn consistency(raw: &RawKind, field: String) -> Checked<Consistency> {
 }
 
 fn entity_type(raw: &RawKind, field: &impl Fn(&str) -> String) -> Checked<EntityType> {
-    const TYPES: &str = "\"document\", \"counter\" and \"account\"";
-    if raw.schema.is_some() {
-        let present = "documents of any content";
-        return Err(GenesisError::Later { field: field("schema"), value: "a schema".to_owned(), present });
-    }
+    const TYPES: &str = "\"document\", \"counter\", \"account\", \"register\", \"set\" and \"inventory\"";
     let found = match raw.entity_type.as_str() {
         "document" => EntityType::Document,
         "counter" => EntityType::Counter,
         "account" => EntityType::Account { overdraft: raw.overdraft.unwrap_or(false) },
-        "register" | "set" | "inventory" | "text" => {
+        "register" => EntityType::Register,
+        "set" => EntityType::Set,
+        "inventory" => EntityType::Inventory,
+        "text" => {
             let value = raw.entity_type.clone();
             return Err(GenesisError::Later { field: field("type"), value, present: TYPES });
         }
@@ -174,6 +176,16 @@ fn entity_type(raw: &RawKind, field: &impl Fn(&str) -> String) -> Checked<Entity
         return Err(GenesisError::NotAnAccount { field: field("overdraft") });
     }
     Ok(found)
+}
+
+fn schema(raw: Value, entity_type: EntityType, field: &impl Fn(&str) -> String) -> Checked<Schema> {
+    let field = field("schema");
+    let fault = |fault: String| GenesisError::Schema { field: field.clone(), fault };
+    if entity_type != EntityType::Document {
+        return Err(fault("only a kind of documents has a schema".to_owned()));
+    }
+    let value = super::schema::from_toml(raw).ok_or_else(|| fault("it has neither floats nor dates".to_owned()))?;
+    Schema::from_value(value).map_err(|error| fault(error.to_string()))
 }
 
 fn access(raw: RawAccess, field: &str) -> Checked<Access> {

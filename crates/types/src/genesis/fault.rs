@@ -42,6 +42,14 @@ pub enum GenesisError {
         /// What this version has.
         present: &'static str,
     },
+    /// A kind's schema isn't one.
+    #[error("{field}: {fault}")]
+    Schema {
+        /// The field.
+        field: String,
+        /// What is wrong with it.
+        fault: String,
+    },
     /// A parameter out of range.
     #[error(transparent)]
     Parameter(#[from] ParameterFault),

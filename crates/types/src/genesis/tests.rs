@@ -4,6 +4,8 @@ use quorate_crypto::{Digest, SecretKey, WeakKey};
 
 use super::*;
 use crate::kind::{Access, Consistency, EntityType, Right};
+use crate::schema::Schema;
+use crate::value::Value;
 
 fn key(seed: u8) -> PublicKey {
     SecretKey::from_seed([seed; 32]).public()
@@ -26,7 +28,18 @@ fn kind(name: &str, entity_type: EntityType) -> Kind {
         read: Right::Keys([].into()),
         ..Access::open([key(61), key(62)])
     };
-    Kind { name: name.to_owned(), consistency: Consistency::Strong, entity_type, access }
+    Kind { name: name.to_owned(), consistency: Consistency::Strong, entity_type, schema: None, access }
+}
+
+/// Everything that a schema may hold, with characters that TOML escapes.
+fn schema() -> Schema {
+    let text = |text: &str| Value::Text(text.to_owned());
+    let map = |entries: Vec<(&str, Value)>| {
+        Value::Map(entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    };
+    let choices = Value::List(vec![text("a \"b\"\n"), Value::Integer(-1), Value::Boolean(true)]);
+    let properties = map(vec![("a.b c", map(vec![("enum", choices)])), ("", map(vec![]))]);
+    Schema::from_value(map(vec![("type", text("object")), ("properties", properties)])).unwrap()
 }
 
 fn content() -> GenesisContent {
@@ -40,6 +53,10 @@ fn content() -> GenesisContent {
             kind("hits", EntityType::Counter),
             kind("money", EntityType::Account { overdraft: false }),
             kind("credit", EntityType::Account { overdraft: true }),
+            kind("setting", EntityType::Register),
+            kind("tags", EntityType::Set),
+            kind("stock", EntityType::Inventory),
+            Kind { schema: Some(schema()), ..kind("invoice", EntityType::Document) },
         ],
     }
 }
@@ -62,7 +79,7 @@ fn a_genesis_survives_its_file_and_the_cluster_id_is_the_digest_of_the_bytes() {
     assert_eq!(genesis.content, content());
     assert_eq!(genesis.cluster, ClusterId(sha256(&[text.as_bytes()])));
     assert_eq!(genesis.validator_set().size(), 4);
-    assert_eq!(genesis.kinds().iter().count(), 4);
+    assert_eq!(genesis.kinds().iter().count(), 8);
 }
 
 #[test]
@@ -172,12 +189,19 @@ fn what_a_later_version_will_have_is_refused_as_such() {
         let expected = format!("kinds[0].consistency: {value} comes with a later version of Quorate");
         assert!(error.starts_with(&expected), "{error}");
     }
-    for value in ["register", "set", "inventory", "text"] {
-        let error = replaced("type = \"document\"", &format!("type = \"{value}\""));
-        assert!(matches!(error, GenesisError::Later { .. }), "{error}");
-    }
-    let error = replaced("type = \"document\"", "type = \"document\"\nschema = {}");
+    let error = replaced("type = \"document\"", "type = \"text\"");
     assert!(matches!(error, GenesisError::Later { .. }), "{error}");
+}
+
+#[test]
+fn a_schema_that_is_none_is_refused_where_it_stands() {
+    let with = |schema: &str| replaced("type = \"document\"", &format!("type = \"document\"\nschema = {schema}"));
+    let error = with("{ pattern = \"a\" }").to_string();
+    assert!(error.starts_with("kinds[0].schema: at /pattern of the schema: this keyword"), "{error}");
+    let error = with("{ minimum = 1.5 }").to_string();
+    assert!(error.contains("neither floats nor dates"), "{error}");
+    let error = replaced("type = \"counter\"", "type = \"counter\"\nschema = {}").to_string();
+    assert!(error.contains("only a kind of documents has a schema"), "{error}");
 }
 
 #[test]

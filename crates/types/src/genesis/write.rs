@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{GenesisContent, VERSION};
+use super::{GenesisContent, VERSION, schema};
 use crate::kind::{EntityType, Kind, Right};
 use crate::parameters::Parameters;
 
@@ -53,6 +53,9 @@ fn write_kind(kind: &Kind, out: &mut String) -> fmt::Result {
     writeln!(out, "type = \"{}\"\nconsistency = \"{}\"", kind.entity_type.name(), kind.consistency.name())?;
     if let EntityType::Account { overdraft } = kind.entity_type {
         writeln!(out, "overdraft = {overdraft}")?;
+    }
+    if let Some(schema) = &kind.schema {
+        writeln!(out, "schema = {}", schema::to_toml(schema.value()))?;
     }
     writeln!(out, "\n[kinds.access]")?;
     let access = &kind.access;

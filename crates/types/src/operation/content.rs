@@ -113,6 +113,10 @@ pub enum Condition {
     },
     /// It exists and this operation was the last applied to it.
     Last(OperationId),
+    /// It is a set that exists, and this is a member.
+    Contains(Value),
+    /// It is a set that exists, and this is no member.
+    Lacks(Value),
 }
 
 /// A change of one entity (a transfer: of two).
@@ -129,10 +133,10 @@ pub struct Mutation {
 pub enum Change {
     /// Makes the entity.
     Create {
-        /// A document's content or a counter's first value.
+        /// A document's or register's content, a counter's first value, or a list of a set's first members.
         value: Option<Value>,
     },
-    /// Replaces a document, or makes it.
+    /// Replaces a document or a register, or makes it.
     Put {
         /// The whole content.
         value: Value,
@@ -194,6 +198,36 @@ pub enum Change {
         /// How much, at least 1.
         amount: u64,
     },
+    /// Adds a member to a set.
+    Insert {
+        /// The member.
+        value: Value,
+    },
+    /// Removes a member from a set.
+    Remove {
+        /// The member.
+        value: Value,
+    },
+    /// Adds to what an inventory has available.
+    Restock {
+        /// How much, at least 1.
+        amount: u64,
+    },
+    /// Sets an amount of what is available aside.
+    Reserve {
+        /// How much, at least 1.
+        amount: u64,
+    },
+    /// Makes an amount of what is reserved available again.
+    Release {
+        /// How much, at least 1.
+        amount: u64,
+    },
+    /// Takes an amount of what is reserved out of the stock.
+    Take {
+        /// How much, at least 1.
+        amount: u64,
+    },
 }
 
 impl Change {
@@ -213,6 +247,12 @@ impl Change {
             Self::Transfer { .. } => "transfer",
             Self::Mint { .. } => "mint",
             Self::Burn { .. } => "burn",
+            Self::Insert { .. } => "insert",
+            Self::Remove { .. } => "remove",
+            Self::Restock { .. } => "restock",
+            Self::Reserve { .. } => "reserve",
+            Self::Release { .. } => "release",
+            Self::Take { .. } => "take",
         }
     }
 }

@@ -99,6 +99,8 @@ fn read_guard(guard: pb::Guard, at: &Trail<'_>) -> Checked<Guard> {
             let id = fixed(&wanted.operation, &at.field("last").field("operation"))?;
             Condition::Last(OperationId(Digest::new(id)))
         }
+        Wire::Contains(wanted) => Condition::Contains(read_value(wanted.value, &at.field("contains").field("value"))?),
+        Wire::Lacks(wanted) => Condition::Lacks(read_value(wanted.value, &at.field("lacks").field("value"))?),
     };
     Ok(Guard { entity, condition })
 }
@@ -126,6 +128,12 @@ fn read_mutation(mutation: pb::Mutation, at: &Trail<'_>) -> Checked<Mutation> {
         },
         Wire::Mint(mint) => Change::Mint { amount: amount(mint.amount, "mint")? },
         Wire::Burn(burn) => Change::Burn { amount: amount(burn.amount, "burn")? },
+        Wire::Insert(insert) => Change::Insert { value: value(insert.value, "insert")? },
+        Wire::Remove(remove) => Change::Remove { value: value(remove.value, "remove")? },
+        Wire::Restock(restock) => Change::Restock { amount: amount(restock.amount, "restock")? },
+        Wire::Reserve(reserve) => Change::Reserve { amount: amount(reserve.amount, "reserve")? },
+        Wire::Release(release) => Change::Release { amount: amount(release.amount, "release")? },
+        Wire::Take(take) => Change::Take { amount: amount(take.amount, "take")? },
     };
     Ok(Mutation { entity, change })
 }
@@ -236,6 +244,8 @@ fn write_guard(guard: &Guard) -> pb::Guard {
             Wire::Value(pb::ValueIs { path: path.0.clone(), value: Some(write_value(value)) })
         }
         Condition::Last(operation) => Wire::Last(pb::LastIs { operation: bytes_of(&operation.0) }),
+        Condition::Contains(value) => Wire::Contains(pb::Contains { value: Some(write_value(value)) }),
+        Condition::Lacks(value) => Wire::Lacks(pb::Lacks { value: Some(write_value(value)) }),
     };
     let EntityId { kind, id } = guard.entity.clone();
     pb::Guard { kind, id, condition: Some(condition) }
@@ -257,6 +267,12 @@ fn write_mutation(mutation: &Mutation) -> pb::Mutation {
         Change::Transfer { to, amount } => Wire::Transfer(pb::Transfer { to: to.clone(), amount: *amount }),
         Change::Mint { amount } => Wire::Mint(pb::Mint { amount: *amount }),
         Change::Burn { amount } => Wire::Burn(pb::Burn { amount: *amount }),
+        Change::Insert { value } => Wire::Insert(pb::Insert { value: some(value) }),
+        Change::Remove { value } => Wire::Remove(pb::Remove { value: some(value) }),
+        Change::Restock { amount } => Wire::Restock(pb::Restock { amount: *amount }),
+        Change::Reserve { amount } => Wire::Reserve(pb::Reserve { amount: *amount }),
+        Change::Release { amount } => Wire::Release(pb::Release { amount: *amount }),
+        Change::Take { amount } => Wire::Take(pb::Take { amount: *amount }),
     };
     let EntityId { kind, id } = mutation.entity.clone();
     pb::Mutation { kind, id, change: Some(change) }

@@ -58,9 +58,13 @@ fn admit_content(content: &OperationContent, limits: &OperationLimits) -> Result
     limit(Limited::Mutations, content.mutations.len(), limits.mutations)?;
     for guard in &content.guards {
         admit_entity(&guard.entity, limits)?;
-        if let Condition::ValueAt { path, value } = &guard.condition {
-            admit_path(path, limits)?;
-            admit_value(value, limits)?;
+        match &guard.condition {
+            Condition::ValueAt { path, value } => {
+                admit_path(path, limits)?;
+                admit_value(value, limits)?;
+            }
+            Condition::Contains(value) | Condition::Lacks(value) => admit_value(value, limits)?,
+            Condition::Exists | Condition::Absent | Condition::Version(_) | Condition::Last(_) => {}
         }
     }
     for mutation in &content.mutations {
@@ -72,7 +76,10 @@ fn admit_content(content: &OperationContent, limits: &OperationLimits) -> Result
 
 fn admit_change(change: &Change, limits: &OperationLimits) -> Result<(), OperationFault> {
     match change {
-        Change::Create { value: Some(value) } | Change::Put { value } => admit_value(value, limits),
+        Change::Create { value: Some(value) }
+        | Change::Put { value }
+        | Change::Insert { value }
+        | Change::Remove { value } => admit_value(value, limits),
         Change::Set { path, value } | Change::Push { path, value } | Change::Pull { path, value } => {
             admit_path(path, limits)?;
             admit_value(value, limits)
@@ -83,7 +90,11 @@ fn admit_change(change: &Change, limits: &OperationLimits) -> Result<(), Operati
         | Change::Delete
         | Change::Add { .. }
         | Change::Mint { .. }
-        | Change::Burn { .. } => Ok(()),
+        | Change::Burn { .. }
+        | Change::Restock { .. }
+        | Change::Reserve { .. }
+        | Change::Release { .. }
+        | Change::Take { .. } => Ok(()),
     }
 }
 

@@ -89,6 +89,8 @@ static GUARD: Message = Message {
         choice(5, "version", Kind::Message(&VERSION_IS)),
         choice(6, "value", Kind::Message(&PATH_AND_VALUE)),
         choice(7, "last", Kind::Message(&LAST_IS)),
+        choice(8, "contains", Kind::Message(&CONTENT)),
+        choice(9, "lacks", Kind::Message(&CONTENT)),
     ],
 };
 
@@ -108,6 +110,12 @@ static MUTATION: Message = Message {
         choice(12, "transfer", Kind::Message(&TRANSFER)),
         choice(13, "mint", Kind::Message(&AMOUNT)),
         choice(14, "burn", Kind::Message(&AMOUNT)),
+        choice(16, "insert", Kind::Message(&CONTENT)),
+        choice(17, "remove", Kind::Message(&CONTENT)),
+        choice(20, "restock", Kind::Message(&AMOUNT)),
+        choice(21, "reserve", Kind::Message(&AMOUNT)),
+        choice(22, "release", Kind::Message(&AMOUNT)),
+        choice(23, "take", Kind::Message(&AMOUNT)),
     ],
 };
 

@@ -62,6 +62,8 @@ fn builder() -> OperationBuilder {
 /// Every guard and every mutation once.
 fn full() -> OperationBuilder {
     let account = EntityId::new("money", "alice");
+    let tags = EntityId::new("tags", "home");
+    let stock = EntityId::new("stock", "screws");
     builder()
         .parent(id("one"))
         .parent(id("two"))
@@ -71,6 +73,8 @@ fn full() -> OperationBuilder {
         .guard(document(), Condition::Version(0))
         .guard(document(), Condition::ValueAt { path: path("/a/0"), value: deep_value() })
         .guard(document(), Condition::Last(id("last")))
+        .guard(tags.clone(), Condition::Contains(deep_value()))
+        .guard(tags.clone(), Condition::Lacks(Value::Null))
         .mutate(document(), Change::Create { value: None })
         .mutate(document(), Change::Create { value: Some(Value::Null) })
         .mutate(document(), Change::Put { value: deep_value() })
@@ -84,6 +88,12 @@ fn full() -> OperationBuilder {
         .mutate(account.clone(), Change::Transfer { to: "bob".to_owned(), amount: u64::MAX })
         .mutate(account.clone(), Change::Mint { amount: 1 })
         .mutate(account, Change::Burn { amount: 2 })
+        .mutate(tags.clone(), Change::Insert { value: deep_value() })
+        .mutate(tags, Change::Remove { value: Value::Integer(0) })
+        .mutate(stock.clone(), Change::Restock { amount: u64::MAX })
+        .mutate(stock.clone(), Change::Reserve { amount: 3 })
+        .mutate(stock.clone(), Change::Release { amount: 1 })
+        .mutate(stock, Change::Take { amount: 2 })
 }
 
 fn signed(body: impl Into<Bytes>) -> SignedOperation {

@@ -1,8 +1,12 @@
 //! The world in the ordinary tests: fresh seeds, saved plans, one seed twice, real signatures.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use quorate_sim::world::{FaultPlan, Profile, Settings, Summary, plan_in, plan_of, run};
+use quorate_sim::byzantine::Conduct;
+use quorate_sim::world::{
+    Expectation, FORMAT, Fault, FaultPlan, Profile, Settings, Summary, Target, TimedFault, plan_in, plan_of, run,
+};
 
 /// Seeds of a profile, none of which may find anything.
 fn pass(profile: Profile, seeds: std::ops::Range<u64>) -> Summary {
@@ -27,6 +31,33 @@ fn fresh_seeds_find_nothing_and_reach_every_branch() {
 fn hostile_primaries_and_voters_split_nobody() {
     pass(Profile::Hostile, 0..50);
     pass(Profile::NewViews, 0..50);
+}
+
+/// simulation §2.12: attacks last as long as the faults do, for nobody's own words make it stop.
+#[test]
+fn byzantine_validators_contradict_themselves_to_the_last() {
+    let mut settings = Settings::calm(7);
+    settings.byzantine = BTreeMap::from([(0, vec![Conduct::EquivocateOne]), (1, vec![Conduct::DoubleVote])]);
+    settings.safety_ms = 6_000;
+    (settings.workload.operations, settings.workload.interval_us) = (60, 100_000);
+    let crash = Fault::Crash { target: Target::Validator(1), down_ms: 50 };
+    let events = vec![TimedFault { at_ms: 2_000, fault: crash }];
+    let plan = FaultPlan { format: FORMAT, seed: 1, settings, expect: Expectation::Pass, events };
+    let report = run(&plan, true);
+    assert!(report.verdict.is_passed(), "{}", report.verdict);
+    let recording = report.recording.unwrap();
+    for (who, kind) in [(0, "pre-prepare"), (1, "commit")] {
+        // Sequences whose votes of one view name two digests.
+        let mut said: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+        let late = recording.flights.iter().filter(|flight| flight.sent_us > 4_500_000 && flight.sent_us < 6_000_000);
+        for flight in late.filter(|flight| flight.from == who && flight.kind == kind) {
+            let [view, sequence, digest] = flight.about.splitn(4, ", ").take(3).collect::<Vec<_>>()[..] else {
+                panic!("a vote is told in another way: {}", flight.about)
+            };
+            said.entry((view, sequence)).or_default().insert(digest);
+        }
+        assert!(said.values().any(|digests| digests.len() > 1), "validator {who} is tame in the end: {said:?}");
+    }
 }
 
 /// protocol §5

@@ -84,7 +84,7 @@ impl<S: Store> Driver<S> {
     pub(crate) async fn run(mut self) -> Result<(), NodeError> {
         self.observer.on_start(&self.replica);
         if let Some(mut tap) = self.post.tap.lock() {
-            tap.on_start(self.clock.now(), &self.replica);
+            tap.on_start(self.clock.now(), &mut self.replica);
         }
         loop {
             // A turn does all that is due: a deadline that has passed since is for the next one, not for at once.

@@ -16,8 +16,9 @@ use quorate_types::message::Message;
 /// Listens to one node. Called on the driver's thread, but for [`Tap::leave`], which answers to other
 /// validators' questions pass through, too.
 pub trait Tap: Send + Debug {
-    /// The replica continues from its records; no turn has been yet.
-    fn on_start(&mut self, _: Now, _: &Replica) {}
+    /// The replica continues from its records; no turn has been yet. A hostile validator of the tests may still
+    /// be told to overlook what its own key signed elsewhere.
+    fn on_start(&mut self, _: Now, _: &mut Replica) {}
 
     /// An event is about to go into the replica: whether it may.
     fn admit(&mut self, _: Now, _: &Event) -> bool {

@@ -29,7 +29,9 @@ impl Replica {
     /// quarantine. While signing, the same shows a second node with this key (protocol §7.6).
     pub(crate) fn hear(&mut self, now: Now, from: ValidatorIndex, status: &Status, out: &mut Outbox) {
         let Some(yours) = &status.yours else { return };
-        if let Some(what) = self.lacks(yours) {
+        if !self.overlooks_own_key
+            && let Some(what) = self.lacks(yours)
+        {
             return self.quarantine_for(from, what, out);
         }
         if let Standing::Asking { heard, .. } = &mut self.standing
@@ -64,7 +66,7 @@ impl Replica {
     /// protocol §7.6, §7.3: a message of the own key that these records lack, whoever brings it and in whichever
     /// other message it travels.
     pub(crate) fn own_key_elsewhere(&self, message: &Message) -> Option<&'static str> {
-        if self.standing.is_quarantined() {
+        if self.standing.is_quarantined() || self.overlooks_own_key {
             return None;
         }
         match message {

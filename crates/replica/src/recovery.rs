@@ -221,6 +221,7 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
         executed_before: executed,
         rechecks: false,
         settles_anew: true,
+        overlooks_own_key: false,
     })
 }
 

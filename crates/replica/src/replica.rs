@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use quorate_accountability::{Ledger, Noted};
 use quorate_consensus::{Core, CoreNotice, Effect, Input, LaneWaits, Link, Now, Own, Turns};
-use quorate_crypto::Digest;
+use quorate_crypto::{Digest, StandInToken};
 use quorate_dag::{Admission, Check, Lanes};
 use quorate_types::bundle::Bundle;
 use quorate_types::contradiction::Contradiction;
@@ -65,6 +65,8 @@ pub struct Replica {
     pub(crate) rechecks: bool,
     /// Set at the start, until results and certificates from the records have been compared.
     pub(crate) settles_anew: bool,
+    /// Set for the length of a process by [`Replica::overlook_own_key`], in simulations alone.
+    pub(crate) overlooks_own_key: bool,
     /// Freshness rounds of own clients, bounded.
     pub(crate) rounds: VecDeque<Round>,
     /// When the next regular status is due, by the monotonic clock.
@@ -98,6 +100,13 @@ impl Replica {
     pub fn deadline_ms(&self) -> u64 {
         let bundle_ms = if self.standing.signs() { self.bundle_due_ms() } else { u64::MAX };
         self.core.deadline_ms().unwrap_or(u64::MAX).min(self.status_due()).min(bundle_ms)
+    }
+
+    /// Makes this the correct code of a simulated Byzantine validator: what its attacks signed with its key
+    /// comes back from others, and is no reason to stop signing (protocol §7.3 and §7.6 are for correct
+    /// validators). No validator can be made to do this: only simulations have a token.
+    pub const fn overlook_own_key(&mut self, _: StandInToken) {
+        self.overlooks_own_key = true;
     }
 
     /// protocol §7.2: a batch out of which anything signed leaves is numbered, in store and guard file.
@@ -302,7 +311,7 @@ impl Replica {
     }
 
     pub(crate) fn note_contradiction(&mut self, pair: Contradiction, out: &mut Outbox) {
-        if pair.offender() == self.me {
+        if pair.offender() == self.me && !self.overlooks_own_key {
             self.quarantine(Quarantine::KeyUsedElsewhere { what: pair.kind() }, out);
         }
         if self.ledger.note(&pair) == Noted::New {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_crypto::SecretKey;
+use quorate_types::ids::ValidatorIndex;
 use quorate_types::message::Message;
 use quorate_types::operation::Operation;
 use quorate_types::verified::Context;
@@ -78,12 +79,13 @@ impl Troupe {
         })
     }
 
-    /// What a Byzantine validator says to something that it heard, and whether its correct code may see it.
+    /// What a Byzantine validator says to something that it heard, and whether its correct code may see it: never
+    /// its own words that come back, which its behaviours may have altered.
     pub fn hear(&mut self, context: &Context, wall_ms: u64, me: u16, message: &Message) -> (Letters, bool) {
         self.pool.hear(message);
         self.act(context, wall_ms, me, |behaviours, stage| {
             let mut out = Letters::default();
-            let mut is_let_in = true;
+            let mut is_let_in = !speaks_for(message, stage.index());
             for behaviour in behaviours {
                 behaviour.hear(stage, message, &mut out);
                 is_let_in &= behaviour.lets_in(stage, message);
@@ -123,4 +125,19 @@ impl Troupe {
             None => action(&mut [], &mut stage),
         }
     }
+}
+
+/// Whether a message is a statement of this validator's key, whoever brings it. Bundles are not meant: a lane's
+/// owner may have to fetch the fork that the others ordered.
+fn speaks_for(message: &Message, me: ValidatorIndex) -> bool {
+    let signer = match message {
+        Message::PrePrepare(pre_prepare) => pre_prepare.vote.signer(),
+        Message::Vote(vote) => vote.vote.signer(),
+        Message::Complaint(complaint) => complaint.signer(),
+        Message::ViewChange(change) => change.signed.signer(),
+        Message::NewView(new_view) => new_view.signer(),
+        Message::ExecutionVote(vote) => vote.signer(),
+        _ => return false,
+    };
+    signer == me
 }

@@ -112,6 +112,10 @@ impl Rogue {
 }
 
 impl Tap for Rogue {
+    fn on_start(&mut self, _: Now, replica: &mut Replica) {
+        replica.overlook_own_key(quorate_determinism::stand_in());
+    }
+
     fn admit(&mut self, now: Now, event: &Event) -> bool {
         self.hostile.at(now);
         self.hostile.admit(&mut self.troupe, &self.context, event)

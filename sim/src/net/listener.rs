@@ -29,7 +29,10 @@ pub(super) struct Listener {
 }
 
 impl Tap for Listener {
-    fn on_start(&mut self, _: Now, replica: &Replica) {
+    fn on_start(&mut self, _: Now, replica: &mut Replica) {
+        if self.hostile.is_some() {
+            replica.overlook_own_key(quorate_determinism::stand_in());
+        }
         let (me, place) = (self.me, place_of(&replica.report()));
         self.sight.with(|sight| {
             sight.note("start", me, &[]);

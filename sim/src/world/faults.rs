@@ -141,6 +141,11 @@ impl World {
                 facts,
             })
         })?;
+        if self.acts(me)
+            && let Some(replica) = &mut self.host(me).replica
+        {
+            replica.overlook_own_key(quorate_determinism::stand_in());
+        }
         let place = self.host(me).place();
         let standing = self.host(me).replica.as_ref().map(|replica| replica.standing().to_string());
         self.tell(State::Start, Some(me), || format!("-- {me} starts, {}: {place:?}", standing.unwrap_or_default()));

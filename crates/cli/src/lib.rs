@@ -4,8 +4,10 @@
 //! wrong and what to do; the exit code is 0 only if everything asked for was done.
 
 pub mod admin;
+pub mod backup;
 pub mod bench;
 pub mod connect;
+pub mod db;
 pub mod demo;
 pub mod files;
 pub mod get;
@@ -42,6 +44,9 @@ enum Command {
     Start(start::StartArgs),
     Stop(admin::StopArgs),
     LogFilter(admin::LogFilterArgs),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
+    Db(db::DbArgs),
     Keygen(keygen::KeygenArgs),
     Submit(Box<submit::SubmitArgs>),
     Get(get::GetArgs),
@@ -95,6 +100,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Start(args) => wait(args.run()),
         Command::Stop(args) => wait(args.run()),
         Command::LogFilter(args) => wait(args.run()),
+        Command::Backup(args) => wait(args.run()),
+        Command::Restore(args) => args.run(),
+        Command::Db(args) => args.run(),
         Command::Keygen(args) => args.run(),
         Command::Submit(args) => wait(args.run()),
         Command::Get(args) => wait(args.run()),

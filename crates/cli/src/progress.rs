@@ -30,6 +30,18 @@ impl Bar {
         Self { bar, what, written: (!is_terminal).then(|| Mutex::new(Instant::now())) }
     }
 
+    /// Something of which nobody knows how long it takes.
+    #[must_use]
+    pub fn endless(what: &'static str) -> Self {
+        let bar = Self::new(what, 0);
+        bar.bar.unset_length();
+        bar.bar.set_style(
+            ProgressStyle::with_template("{msg} {human_pos}  {per_sec}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        bar
+    }
+
     /// So far.
     pub fn set(&self, position: u64) {
         self.bar.set_position(position);

@@ -75,8 +75,9 @@ impl StartArgs {
                 () = leash => {}
             }
         };
-        let asked = Arc::clone(&store);
+        let (asked, copied) = (Arc::clone(&store), Arc::clone(&store));
         let open = OpenStore::shared(store).with_residence(move || residence(&asked));
+        let open = open.with_copy(move |path| copied.copy_to(path));
         Ok(quorate_node::run(config, genesis, secrets, open, shutdown).await?)
     }
 }

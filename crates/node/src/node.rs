@@ -6,9 +6,10 @@ mod setup;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
-use quorate_storage::Store;
+use quorate_storage::{Store, StoreError};
 use quorate_transport::links::PeerLinks;
 use quorate_transport::{Connector, TcpConnector};
 use quorate_types::genesis::Genesis;
@@ -26,11 +27,15 @@ use crate::supervise::Supervisor;
 use crate::tap::SharedTap;
 use crate::threads::Threads;
 
-/// An open store, and how to ask it what it holds in memory.
+/// An open store, how to ask it what it holds in memory, and how to copy it.
 pub struct OpenStore<S> {
     store: Arc<S>,
     residence: Option<AskResidence>,
+    copy: Option<CopyStore>,
 }
+
+/// Copies the store, as it is at one moment, to a path at which nothing is.
+pub(crate) type CopyStore = Arc<dyn Fn(&Path) -> Result<(), StoreError> + Send + Sync>;
 
 impl<S: Store> OpenStore<S> {
     /// A store that isn't asked.
@@ -42,13 +47,20 @@ impl<S: Store> OpenStore<S> {
     /// A store that someone else holds, too.
     #[must_use]
     pub const fn shared(store: Arc<S>) -> Self {
-        Self { store, residence: None }
+        Self { store, residence: None, copy: None }
     }
 
     /// Asks `residence` when the metrics are read.
     #[must_use]
     pub fn with_residence(mut self, residence: impl Fn() -> Residence + Send + Sync + 'static) -> Self {
         self.residence = Some(Arc::new(residence));
+        self
+    }
+
+    /// Copies the store by `copy` when the operator asks for a backup.
+    #[must_use]
+    pub fn with_copy(mut self, copy: impl Fn(&Path) -> Result<(), StoreError> + Send + Sync + 'static) -> Self {
+        self.copy = Some(Arc::new(copy));
         self
     }
 }

@@ -14,6 +14,7 @@ pub mod execution;
 mod executions;
 mod fetching;
 mod guard;
+pub mod inspect;
 mod outbox;
 pub mod pruning;
 mod reading;

@@ -35,6 +35,7 @@
 //! What is not here: when a record is written or must be durable, which is for the composite; and
 //! `Family::State`, whose layout is the machine's own.
 
+mod check;
 mod ranges;
 mod slot;
 mod values;
@@ -54,6 +55,7 @@ use quorate_types::vote::{Certificate, Phase, Vote};
 
 use crate::standing::Ended;
 
+pub use self::check::admit;
 pub use self::ranges::{
     bundles_above, commits_from, contradictions, executions_from, highest_bundle, highest_commit, highest_committed,
     highest_new_view, highest_view_change, own_execution_votes_above, receipts_at, results_above, votes_above,

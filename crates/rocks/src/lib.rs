@@ -22,6 +22,7 @@
 //!
 //! Only `quorate-cli` and `quorate-tests` may depend on this package: it is 15 minutes of C++.
 
+mod checkpoint;
 mod error;
 mod metrics;
 mod open;

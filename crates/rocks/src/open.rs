@@ -33,6 +33,21 @@ impl RocksStore {
         admit_format(&database)?;
         Ok(Self::new(database, shared))
     }
+
+    /// Opens the store in `path` for reading; not one byte of it is changed. Another process may have it open, and
+    /// what that one writes afterwards isn't seen.
+    pub fn open_to_read(path: &Path, options: &RocksOptions) -> Result<Self, StoreError> {
+        let shared = Shared::new(options);
+        let families = shared.families(options);
+        let database = DB::open_cf_descriptors_read_only(&shared.options, path, families, false)
+            .map_err(|error| translate("opening the store", &error))?;
+        if database.get(FORMAT_KEY).map_err(|error| translate("reading the store's format", &error))?.is_none() {
+            let detail = "it has no format: its making was interrupted".to_owned();
+            return Err(StoreError::CorruptFiles { operation: "reading the store's format", detail });
+        }
+        admit_format(&database)?;
+        Ok(Self::new(database, shared))
+    }
 }
 
 /// Refuses a format that this version does not know; writes ours into a new store.

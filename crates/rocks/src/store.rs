@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// closes the directory. Nothing is lost by dropping it: buffered writes are in the operating
 /// system's hands already, and only a crash of the machine can lose them.
 pub struct RocksStore {
-    database: Arc<DB>,
+    pub(crate) database: Arc<DB>,
     shared: Shared,
     counters: Counters,
     /// Set by a failed write and never cleared: what reached the disk is not known.

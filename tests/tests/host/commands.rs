@@ -228,6 +228,72 @@ async fn a_validator_with_a_new_store_in_place_of_a_lost_one_catches_up_and_only
     Ok(())
 }
 
+/// A backup of a validator that serves is whole; a damaged one is refused; a store made out of one catches up and
+/// never signs (protocol §7.4).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_is_backed_up_under_load_checked_and_restored_into_quarantine() -> anyhow::Result<()> {
+    let mut cluster = plan().start().await?;
+    let client = cluster.client()?;
+    let (_, operations) = counting(&client, "around the backup", 60)?;
+    let (before, after) = operations.split_at(30);
+    for operation in before {
+        client.submit(operation).await?;
+    }
+    let config = cluster.validator(3).directory().join("node.toml").display().to_string();
+    let backup = cluster.scratch()?.join("backup");
+    let directory = backup.display().to_string();
+    let load = async {
+        for operation in after {
+            client.submit(operation).await?;
+        }
+        anyhow::Ok(())
+    };
+    let program = cluster.program().to_owned();
+    let arguments = ["backup", "--config", &config, &directory].map(str::to_owned);
+    let copy = tokio::task::spawn_blocking(move || Command::new(program).args(arguments).output());
+    let (loaded, made) = tokio::join!(load, copy);
+    loaded?;
+    let made = made??;
+    ensure!(made.status.success(), "{made:?}");
+    let again = cluster.run(&["backup", "--config", &config, &directory])?;
+    ensure!(String::from_utf8_lossy(&again.stderr).contains("exists already"), "{again:?}");
+
+    let busy = cluster.run(&["db", "check", "--config", &config])?;
+    ensure!(!busy.status.success(), "a store in use can't be looked through: {busy:?}");
+    let looked = cluster.run(&["db", "check", "--store", &directory, "--json"])?;
+    let looked: Json = serde_json::from_slice(&looked.stdout)?;
+    ensure!(looked["found"] == 0 && looked["executed"].as_u64() > Some(0), "{looked}");
+
+    cluster.kill(3)?;
+    let own = cluster.run(&["db", "check", "--config", &config])?;
+    ensure!(own.status.success(), "{own:?}");
+    let kept = cluster.run(&["restore", &directory, "--config", &config])?;
+    ensure!(String::from_utf8_lossy(&kept.stderr).contains("a store lies in"), "{kept:?}");
+    std::fs::remove_dir_all(cluster.validator(3).directory().join("store"))?;
+    let table = std::fs::read_dir(backup.join("store"))?
+        .filter_map(Result::ok)
+        .find(|entry| entry.path().extension().is_some_and(|extension| extension == "sst"))
+        .context("a backup has tables")?
+        .path();
+    let whole = std::fs::read(&table)?;
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    std::fs::remove_file(&table)?;
+    std::fs::write(&table, &damaged)?;
+    let refused = cluster.run(&["restore", &directory, "--config", &config])?;
+    ensure!(String::from_utf8_lossy(&refused.stderr).contains("changed or damaged"), "{refused:?}");
+    ensure!(!cluster.validator(3).directory().join("store").exists(), "nothing half-made stays");
+    std::fs::write(&table, &whole)?;
+    let restored = cluster.run(&["restore", &directory, "--config", &config])?;
+    ensure!(restored.status.success(), "{restored:?}");
+
+    cluster.start(3)?;
+    let status = cluster.mode(3, Mode::Following).await?;
+    ensure!(status.reason.contains("incarnation"), "{}", status.reason);
+    check::same_state(&cluster, &[0, 1, 2, 3]).await?;
+    Ok(())
+}
+
 /// The demonstration ends well, and says what it showed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_demonstration_survives_the_loss_of_the_primary_and_finds_the_same_state_everywhere() -> anyhow::Result<()>

@@ -1,6 +1,7 @@
 //! A validator's first store and guard file (protocol §7.5), and how a store made before its cluster learns
 //! to which one it belongs.
 
+use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
@@ -12,6 +13,7 @@ use quorate_rocks::{RocksOptions, RocksStore};
 use quorate_storage::{Durability, Store, WriteBatch};
 use quorate_types::genesis::Genesis;
 use quorate_types::ids::ClusterId;
+use rustix::fs::FlockOperation;
 
 use crate::files;
 
@@ -25,7 +27,11 @@ pub fn create(paths: &Paths, cluster: Option<ClusterId>, incarnation: [u8; 32]) 
     create_store_files(paths, cluster, incarnation)
 }
 
-fn admit_absent(paths: &Paths) -> anyhow::Result<()> {
+/// Refuses a place where a store lies.
+///
+/// # Errors
+/// If one does.
+pub fn admit_absent(paths: &Paths) -> anyhow::Result<()> {
     ensure!(
         !RocksStore::exists(&paths.store),
         "a store lies in {} already; if it is damaged, move it away first, and keep it",
@@ -58,8 +64,7 @@ fn create_store_files(paths: &Paths, cluster: Option<ClusterId>, incarnation: [u
 /// If a store is there, or can't be written.
 pub fn replace(config: &Path) -> anyhow::Result<()> {
     let config = NodeConfig::load(config)?;
-    let genesis = files::read(&config.paths.genesis)?;
-    let genesis = Genesis::parse(&genesis).with_context(|| config.paths.genesis.display().to_string())?;
+    let genesis = genesis(&config)?;
     if !config.paths.guard_file.exists() {
         create(&config.paths, Some(genesis.cluster), files::random()?)?;
     } else {
@@ -74,6 +79,62 @@ pub fn replace(config: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The genesis where the configuration says.
+///
+/// # Errors
+/// If it can't be read.
+pub fn genesis(config: &NodeConfig) -> anyhow::Result<Genesis> {
+    let genesis = files::read(&config.paths.genesis)?;
+    Genesis::parse(&genesis).with_context(|| config.paths.genesis.display().to_string())
+}
+
+/// Gives a copied store an incarnation nonce of its own: it never signs as the store that it is a copy of
+/// (protocol §7.4).
+///
+/// # Errors
+/// If it can't be written.
+pub fn renew(path: &Path) -> anyhow::Result<()> {
+    let store = RocksStore::open(path, &small())
+        .with_context(|| format!("opening the restored store in {}", path.display()))?;
+    let mut batch = WriteBatch::new();
+    records::incarnation().put(&mut batch, &Digest::new(files::random()?));
+    store.write(batch, Durability::Synced).context("writing the store's new incarnation nonce")
+}
+
+/// Makes the guard file of a store that was renewed, if there is none. One that is there stays: it holds what the
+/// lost store signed.
+///
+/// # Errors
+/// If it can't be written.
+pub fn renew_guard_file(paths: &Paths, store: &Path) -> anyhow::Result<()> {
+    if paths.guard_file.exists() {
+        return Ok(());
+    }
+    let incarnation = records::incarnation().read(&open_to_read(store)?)?;
+    GuardFile::create(&paths.guard_file, incarnation.map_or([0; 32], |nonce| *nonce.as_bytes()))?;
+    Ok(())
+}
+
+/// Opens a store for looking at it: nothing in it is changed. A store at rest is meant: a process that has it open
+/// may go on writing.
+///
+/// # Errors
+/// If it can't be opened.
+pub fn open_to_read(path: &Path) -> anyhow::Result<RocksStore> {
+    RocksStore::open_to_read(path, &small()).with_context(|| format!("opening the store in {}", path.display()))
+}
+
+/// Keeps other processes from opening a store, as long as the file is held.
+///
+/// # Errors
+/// If one has it open.
+pub fn hold(path: &Path) -> anyhow::Result<File> {
+    let lock = File::options().write(true).create(true).truncate(false).open(path.join("LOCK"))?;
+    let held = rustix::fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive);
+    held.with_context(|| format!("a process has the store in {} open; stop the validator first", path.display()))?;
+    Ok(lock)
+}
+
 /// Opens the store that `init` made.
 ///
 /// # Errors
@@ -83,8 +144,8 @@ pub fn open(config: &NodeConfig) -> anyhow::Result<RocksStore> {
     if !RocksStore::exists(path) {
         bail!(
             "there is no store in {}. If this validator never ran, make it with `quorate init`. If it ran before, \
-             its store is lost, and this version has no way back for it: `quorate init --new-store` makes an empty \
-             store with which it follows and serves reads, but signs nothing",
+             its store is lost, and this version has no way back for it: `quorate restore` makes one out of a backup, \
+             and `quorate init --new-store` an empty one, with which it follows and serves reads, but signs nothing",
             path.display()
         );
     }
@@ -127,7 +188,7 @@ fn options(resources: &ResourcesConfig) -> RocksOptions {
     }
 }
 
-/// Enough to write two records.
+/// Enough to write two records, or to look through a store.
 fn small() -> RocksOptions {
     RocksOptions { block_cache_bytes: 1 << 20, write_buffer_bytes: 1 << 20, ..RocksOptions::default() }
 }

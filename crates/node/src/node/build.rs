@@ -21,7 +21,7 @@ use tracing::info;
 
 use super::gauges::{AskResidence, Gauges};
 use super::setup::{Continued, Identity, recover_replica};
-use super::{Environment, Listeners, OpenStore, Plan};
+use super::{CopyStore, Environment, Listeners, OpenStore, Plan};
 use crate::config::NodeConfig;
 use crate::driver::{Driver, Inputs, Judge, NodeStatus, Observer, WorkQueue, inbox};
 use crate::error::NodeError;
@@ -63,6 +63,7 @@ pub(super) struct Base<S: Store, C> {
     metrics: Arc<Metrics>,
     store: Arc<S>,
     residence: Option<AskResidence>,
+    copy: Option<CopyStore>,
     ledger: Arc<Ledger<S>>,
 }
 
@@ -91,7 +92,7 @@ struct Engine<S: Store> {
 
 impl<S: Store, C: Connector> Base<S, C> {
     pub(super) fn new(environment: Environment<C>, plan: Plan<S>) -> Result<(Self, Recovered), NodeError> {
-        let Plan { config, genesis, secrets, store: OpenStore { store, residence } } = plan;
+        let Plan { config, genesis, secrets, store: OpenStore { store, residence, copy } } = plan;
         let (identity, consensus, network) = Identity::of(&config, &genesis, secrets)?;
         let context = Arc::clone(&identity.context);
         info!(
@@ -121,6 +122,7 @@ impl<S: Store, C: Connector> Base<S, C> {
             ledger: Ledger::new(Arc::clone(&store), hub),
             store,
             residence,
+            copy,
             config,
             environment,
         };
@@ -335,7 +337,12 @@ impl<S: Store, C: Connector> Base<S, C> {
 
     async fn start_admin(&mut self) -> Result<(), NodeError> {
         let socket = listen_admin(&self.config.admin_socket).await?;
-        let admin = Admin { hub: Arc::clone(self.ledger.hub()), stopping: self.stopping.clone() };
+        let admin = Admin {
+            hub: Arc::clone(self.ledger.hub()),
+            stopping: self.stopping.clone(),
+            copy: self.copy.clone(),
+            threads: self.environment.threads,
+        };
         self.supervisor.task("admin", serve_admin(admin, socket));
         Ok(())
     }

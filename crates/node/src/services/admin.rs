@@ -14,13 +14,17 @@ use tracing::info;
 
 use crate::error::NodeError;
 use crate::hub::Hub;
+use crate::node::CopyStore;
 use crate::telemetry;
+use crate::threads::Threads;
 
 /// The service.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Admin {
     pub(crate) hub: Arc<Hub>,
     pub(crate) stopping: CancellationToken,
+    pub(crate) copy: Option<CopyStore>,
+    pub(crate) threads: Threads,
 }
 
 #[tonic::async_trait]
@@ -42,6 +46,31 @@ impl AdminApi for Admin {
         // The listener answers the calls under way before it ends, this one among them.
         self.stopping.cancel();
         Ok(Response::new(pb::ShutdownResponse { executed }))
+    }
+
+    async fn copy_store(
+        &self,
+        request: Request<pb::CopyStoreRequest>,
+    ) -> Result<Response<pb::CopyStoreResponse>, Status> {
+        let path = PathBuf::from(request.into_inner().path);
+        if !path.is_absolute() {
+            return Err(Status::invalid_argument(format!("{} is no absolute path", path.display())));
+        }
+        if path.symlink_metadata().is_ok() {
+            return Err(Status::already_exists(format!("{} exists, and nothing is overwritten", path.display())));
+        }
+        let copy = self.copy.clone().ok_or_else(|| Status::unimplemented("this store can't be copied"))?;
+        info!(path = %path.display(), "the store is being copied");
+        let told = path.clone();
+        let copied = self.threads.blocking(move || copy(&path)).await;
+        match copied {
+            Ok(Ok(())) => {
+                info!(path = %told.display(), "the store was copied");
+                Ok(Response::new(pb::CopyStoreResponse {}))
+            }
+            Ok(Err(error)) => Err(Status::failed_precondition(error.to_string())),
+            Err(_) => Err(Status::unavailable("the validator stops")),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 mod support;
 
 mod cluster;
+mod inspect;
 mod losses;
 mod reading;
 mod results;

@@ -21,7 +21,7 @@ use crate::executions::Executions;
 use crate::fetching::Fetching;
 use crate::guard::SigningGuard;
 use crate::outbox::{Event, Notice, Outbox};
-use crate::records::{self, Delivered, ViewState};
+use crate::records::{self, Delivered, Record, ViewState};
 use crate::standing::{Ended, Quarantine, Standing};
 
 /// Bundles made of the pool in one turn at most: a turn stays short, the rest waits for the next.
@@ -109,6 +109,17 @@ impl Replica {
         self.overlooks_own_key = true;
     }
 
+    /// Saves what binds later signatures. In quarantine there are none, and a batch that is numbered there would
+    /// make a store that lost batches look as new as its guard file: the next start would sign again
+    /// (protocol §7.2, §7.4).
+    fn save_binding(&self, record: Record, out: &mut Outbox) {
+        if self.standing.is_quarantined() {
+            out.save(record);
+        } else {
+            out.save_guarded(record);
+        }
+    }
+
     /// protocol §7.2: a batch out of which anything signed leaves is numbered, in store and guard file.
     fn number_batch(&mut self, out: &mut Outbox) {
         if !out.guard.is_empty() && out.batch.is_none() {
@@ -190,11 +201,11 @@ impl Replica {
             Effect::SaveView(view, is_active) => {
                 let state = ViewState { epoch: self.context.epoch, view, active: is_active };
                 self.guard.enter(view);
-                out.save_guarded(records::view_state().record(&state));
+                self.save_binding(records::view_state().record(&state), out);
             }
             Effect::SaveNewView(new_view) => {
                 let slot = records::new_view(new_view.statement.epoch, new_view.statement.view);
-                out.save_guarded(slot.record(&new_view));
+                self.save_binding(slot.record(&new_view), out);
             }
             Effect::SaveProposal(digest, proposal) => records::proposal(&digest).put(&mut out.records, &proposal),
             Effect::SaveVote(vote) => records::vote(&vote.statement).put(&mut out.records, &vote),
@@ -324,8 +335,14 @@ impl Replica {
         if self.standing.is_quarantined() {
             return;
         }
-        if let Quarantine::Diverged { sequence } = reason {
-            records::ended().put(&mut out.records, &Ended::Diverged(sequence));
+        // These the next start wouldn't see by itself: the others forget what is far below, too.
+        let ended = match reason {
+            Quarantine::Diverged { sequence } => Some(Ended::Diverged(sequence)),
+            Quarantine::BehindPeer { .. } | Quarantine::KeyUsedElsewhere { .. } => Some(Ended::OtherSelf),
+            _ => None,
+        };
+        if let Some(ended) = ended {
+            records::ended().put(&mut out.records, &ended);
         }
         self.standing = Standing::Quarantined(reason);
         self.core.stop_signing();

@@ -87,13 +87,17 @@ pub enum Ended {
     /// Certificates contradicted each other, or what was committed contradicted the lanes.
     #[error("certificates contradicted each other at sequence {0}")]
     Alarm(Sequence),
+    /// Messages of its own key were seen that its store doesn't know (protocol §7.3, §7.6).
+    #[error("messages of this validator's own key were seen that its store doesn't know")]
+    OtherSelf,
 }
 
 impl Canonical for Ended {
     fn encode(&self, out: &mut Vec<u8>) {
         let (tag, sequence) = match self {
-            Self::Diverged(sequence) => (1, sequence),
-            Self::Alarm(sequence) => (2, sequence),
+            Self::Diverged(sequence) => (1, *sequence),
+            Self::Alarm(sequence) => (2, *sequence),
+            Self::OtherSelf => (3, Sequence::ZERO),
         };
         out.push(tag);
         sequence.encode(out);
@@ -105,6 +109,7 @@ impl Canonical for Ended {
         match tag {
             1 => Ok(Self::Diverged(sequence)),
             2 => Ok(Self::Alarm(sequence)),
+            3 => Ok(Self::OtherSelf),
             _ => Err(DecodeError::Malformed { what: "end of signing", rule: "a known kind" }),
         }
     }

@@ -138,6 +138,32 @@ fn a_guard_file_further_ahead_means_quarantine() {
     assert!(why(&cluster, 2).contains("lacks batches that the guard file has seen"), "{}", why(&cluster, 2));
 }
 
+/// protocol §7.2, §7.4: while it follows, its view changes and is saved; that must not make the store look as new
+/// as the guard file, or a later start would sign.
+#[test]
+fn a_store_that_lost_batches_stays_in_quarantine_over_restarts() {
+    let mut cluster = busy(7);
+    let (old, guard) = (copy(&cluster.hosts[2].store), cluster.hosts[2].guard.clone().unwrap());
+    let ahead = GuardFile { batch: guard.batch + 2, ..guard };
+    cluster.hosts[2] = cluster.boot(2, old, Some(ahead.clone()));
+    let number = |cluster: &Cluster| records::batch_number().read(&cluster.hosts[2].store).unwrap();
+    let before = number(&cluster);
+    for round in 0..4 {
+        // The primary says nothing, until the others have left its view.
+        let view = cluster.hosts[2].replica.report().view;
+        let primary = cluster.context.set.primary(Epoch(0), view).position();
+        cluster.links = Box::new(move |from, _, _| from != primary);
+        cluster.submit(5, 1);
+        cluster.run_until(60_000, |cluster| cluster.hosts[2].replica.report().view > view);
+        cluster.links = Box::new(|_, _, _| true);
+        cluster.run(2_000);
+        assert_eq!(cluster.hosts[2].guard.as_ref(), Some(&ahead), "round {round}: the guard file isn't written over");
+        assert_eq!(number(&cluster), before, "round {round}");
+        cluster.restart(2);
+        assert!(is_quarantined(&cluster, 2), "round {round}: {}", why(&cluster, 2));
+    }
+}
+
 /// protocol §7.2: a store ahead of its guard file by one batch is a crash; by more, an old guard file.
 #[test]
 fn an_old_guard_file_means_quarantine() {
@@ -202,6 +228,14 @@ fn a_rollback_of_store_and_guard_file_shows_in_the_peers_answers() {
     cluster.run(400);
     assert!(why(&cluster, 2).contains("of this validator's key that its store doesn't know"), "{}", why(&cluster, 2));
     assert!(!cluster.sent[sent_before..].iter().any(|(from, message)| *from == 2 && is_signed_by(2, message)));
+    // It stays so over a restart, when the others have long forgotten what they held of its key (protocol §7.4).
+    for _ in 0..4 {
+        cluster.submit(1, 4);
+        cluster.run(500);
+    }
+    cluster.restart(2);
+    cluster.run(2_000);
+    assert!(is_quarantined(&cluster, 2), "{}", why(&cluster, 2));
 }
 
 /// protocol §7.3: a lost vote that comes back inside of another's message is no vote of its own again: it means

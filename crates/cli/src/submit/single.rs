@@ -51,7 +51,7 @@ pub(super) struct SingleArgs {
 /// What to change.
 #[derive(Subcommand, Debug)]
 pub(super) enum ChangeCommand {
-    /// Makes an entity, with a value if it is a document or counter
+    /// Makes an entity; a document or register with its content, a counter or set with its first
     Create {
         /// The entity as KIND/ID
         entity: String,

@@ -73,6 +73,23 @@ fn a_node_whose_store_fails_stops_and_comes_back() {
     assert!(report.reached["node ended over a failed save"] >= 1, "{:?}", report.reached);
 }
 
+/// architecture §4, protocol §7.4: a node without space stops until there is some; one that reads a damaged value
+/// stops, and comes back in quarantine with a new store.
+#[test]
+fn full_and_damaged_disks_stop_their_nodes() {
+    let report = passed(&plan([
+        (300, Fault::FillDisk { validator: 1, for_ms: 600 }),
+        (1_200, Fault::FailRead { validator: 3 }),
+        (1_500, Fault::FlipBit { validator: 2 }),
+        (1_800, Fault::Crash { target: Target::Validator(2), down_ms: 100 }),
+        (2_000, Fault::FailSync { validator: 0 }),
+    ]));
+    assert!(report.reached["node ended over a full disk"] >= 1, "{:?}", report.reached);
+    assert!(report.reached["node ended over a failed save"] >= 1, "{:?}", report.reached);
+    assert!(report.reached["stored bit flipped"] >= 1, "{:?}", report.reached);
+    assert!(report.reached["operation acknowledged"] > 0);
+}
+
 /// protocol §4.2, §5
 #[test]
 fn the_others_replace_a_primary_that_is_cut_off_or_dies() {

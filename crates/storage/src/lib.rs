@@ -28,6 +28,6 @@ pub use batch::{Change, WriteBatch};
 pub use error::StoreError;
 pub use family::Family;
 pub use key::Key;
-pub use memory::{Counters, MemorySnapshot, MemoryStore};
+pub use memory::{Counters, Image, MemorySnapshot, MemoryStore};
 pub use state::{StateAt, StateOf, StateReader, TreeAt, TreeOf};
 pub use store::{Durability, Entries, Snapshot, Store};

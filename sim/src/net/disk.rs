@@ -1,5 +1,6 @@
 //! A validator's disk: the store in memory, which tells what became durable.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quorate_storage::{Durability, Entries, Family, MemorySnapshot, MemoryStore, Store, StoreError, WriteBatch};
@@ -14,17 +15,37 @@ pub(super) struct Disk {
     store: MemoryStore,
     /// Written and not synced, oldest first.
     unsynced: Arc<Mutex<Vec<WriteBatch>>>,
+    /// The node's next read fails. The harness reads past it.
+    next_read_fails: Arc<AtomicBool>,
     sight: Shared,
 }
 
 impl Disk {
     pub(super) fn new(me: u16, sight: Shared) -> Self {
-        Self { me, store: MemoryStore::new(), unsynced: Arc::default(), sight }
+        Self { me, store: MemoryStore::new(), unsynced: Arc::default(), next_read_fails: Arc::default(), sight }
     }
 
     /// The store itself, for faults and comparisons.
     pub(super) const fn store(&self) -> &MemoryStore {
         &self.store
+    }
+
+    /// The node's next read fails, once.
+    pub(super) fn fail_next_read(&self) {
+        self.next_read_fails.store(true, Ordering::Relaxed);
+    }
+
+    /// What was ordered and hasn't struck yet never will.
+    pub(super) fn mend(&self) {
+        self.next_read_fails.store(false, Ordering::Relaxed);
+        self.store.mend();
+    }
+
+    fn reading(&self) -> Result<&MemoryStore, StoreError> {
+        if self.next_read_fails.swap(false, Ordering::Relaxed) {
+            return Err(StoreError::Io { operation: "reading", detail: "a read failed, as ordered".into() });
+        }
+        Ok(&self.store)
     }
 
     fn unsynced(&self) -> MutexGuard<'_, Vec<WriteBatch>> {
@@ -55,15 +76,15 @@ impl Store for Disk {
     type Snapshot = MemorySnapshot;
 
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.store.get(family, key)
+        self.reading()?.get(family, key)
     }
 
     fn scan(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
-        self.store.scan(family, from, to, limit)
+        self.reading()?.scan(family, from, to, limit)
     }
 
     fn scan_back(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
-        self.store.scan_back(family, from, to, limit)
+        self.reading()?.scan_back(family, from, to, limit)
     }
 
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StoreError> {

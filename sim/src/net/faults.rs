@@ -7,7 +7,10 @@
 
 use std::sync::atomic::Ordering;
 
+use quorate_storage::StoreError;
+
 use super::fleet::{Fleet, Step, harness};
+use crate::world::flip_any;
 use crate::world::invariants::Fact;
 use crate::world::{Fault, Target, Verdict, Violation};
 
@@ -70,6 +73,22 @@ impl Fleet<'_> {
             }
             Fault::SlowDisk { .. } => self.sight.with(|sight| sight.reach("fault without meaning here")),
             Fault::LoseStore { validator, down_ms } => self.lose_store(validator, down_ms)?,
+            Fault::FailRead { validator } => {
+                self.machines[usize::from(validator)].disk.fail_next_read();
+                self.failing.insert(validator);
+            }
+            Fault::FailSync { validator } => {
+                self.machines[usize::from(validator)].disk.store().fail_next_sync();
+                self.failing.insert(validator);
+            }
+            Fault::FillDisk { validator, for_ms } => {
+                self.machines[usize::from(validator)].disk.store().set_full(true);
+                self.full_until_ms.insert(validator, self.now_ms + for_ms);
+            }
+            Fault::FlipBit { validator } => self.flip_bit(validator)?,
+            Fault::LoseSyncs { .. } | Fault::BackUp { .. } | Fault::Restore { .. } => {
+                self.sight.with(|sight| sight.reach("fault without meaning here"));
+            }
         }
         Ok(())
     }
@@ -103,6 +122,7 @@ impl Fleet<'_> {
         let kept = machine.disk.crash(keep);
         self.starts_ms[position] = Some(self.now_ms + down_ms);
         self.failing.remove(&who);
+        machine.disk.store().set_full(self.full_until_ms.contains_key(&who));
         self.sight.with(|sight| {
             sight.ended[position] = None;
             sight.up.remove(&who);
@@ -115,21 +135,51 @@ impl Fleet<'_> {
         Ok(())
     }
 
-    fn lose_store(&mut self, who: u16, down_ms: u64) -> Step {
+    /// One bit of one stored value flips.
+    fn flip_bit(&mut self, who: u16) -> Step {
+        self.admit_loss(who)?;
+        let store = self.machines[usize::from(who)].disk.store();
+        if flip_any(store, &mut self.storage) {
+            self.sight.with(|sight| sight.reach("stored bit flipped"));
+        }
+        Ok(())
+    }
+
+    /// Disks that are full until now have space again.
+    pub(super) fn make_space(&mut self) {
+        let now_ms = self.now_ms;
+        for (who, _) in self.full_until_ms.extract_if(.., |_, until_ms| *until_ms <= now_ms) {
+            self.machines[usize::from(who)].disk.store().set_full(false);
+        }
+    }
+
+    /// Whether the verdict's budget allows one more validator to lose what it had.
+    fn admit_loss(&mut self, who: u16) -> Step {
+        self.damaged.insert(who);
+        let damaged = &self.damaged;
         let within_budget = self.sight.with(|sight| {
             let scene = sight.observer.scene();
             let mut faulty = scene.byzantine.clone();
-            faulty.extend(scene.lost.iter().copied().chain([who]));
+            faulty.extend(scene.lost.iter().chain(damaged));
             faulty.len() <= scene.faulty()
         });
         if !within_budget {
-            return Err(harness(&"the plan loses more stores than the verdict allows"));
+            return Err(harness(&"the plan damages more stores than the verdict allows"));
         }
+        Ok(())
+    }
+
+    fn lose_store(&mut self, who: u16, down_ms: u64) -> Step {
+        self.admit_loss(who)?;
         self.crash(who, down_ms)?;
-        self.sight.with(|sight| {
-            sight.reach("store lost");
-            sight.see(Fact::StoreLost { by: who });
-        });
+        self.sight.with(|sight| sight.reach("store lost"));
+        self.replace_store(who)
+    }
+
+    /// The operator runs `init` with the old key in place of a lost or damaged store.
+    fn replace_store(&mut self, who: u16) -> Step {
+        self.sight.with(|sight| sight.see(Fact::StoreLost { by: who }));
+        self.full_until_ms.remove(&who);
         let Self { machines, cluster, .. } = self;
         machines[usize::from(who)].lose_store(cluster).map_err(|error| harness(&error))
     }
@@ -155,6 +205,16 @@ impl Fleet<'_> {
 
     /// A node has ended by itself. It may if its disk failed; then the machine starts again.
     pub(super) fn on_end(&mut self, who: u16, reason: String) -> Step {
+        let struck = self.machines[usize::from(who)].disk.store().take_struck();
+        if self.damaged.contains(&who) && matches!(struck, Some(StoreError::Corrupt { .. })) {
+            self.sight.with(|sight| sight.reach("damaged value found"));
+            self.crash(who, DOWN_MS)?;
+            return self.replace_store(who);
+        }
+        if matches!(struck, Some(StoreError::Full { .. })) && !self.failing.contains(&who) {
+            self.sight.with(|sight| sight.reach("node ended over a full disk"));
+            return self.crash(who, DOWN_MS);
+        }
         if !self.failing.contains(&who) {
             let facts = vec![format!("the node of validator {who} has ended"), reason];
             let (invariant, clause) = ("a node that nobody stops runs on", "architecture §4");

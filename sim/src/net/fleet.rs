@@ -49,6 +49,10 @@ pub(super) struct Fleet<'a> {
     pub(super) starts_ms: Vec<Option<u64>>,
     /// Machines whose store fails, as ordered: their nodes may end by themselves.
     pub(super) failing: BTreeSet<u16>,
+    /// Disks without space, and until when.
+    pub(super) full_until_ms: BTreeMap<u16, u64>,
+    /// Whose store is damaged: nothing is expected of it.
+    pub(super) damaged: BTreeSet<u16>,
     /// The plan's next fault.
     pub(super) next_fault: usize,
 }
@@ -151,6 +155,8 @@ impl<'a> Fleet<'a> {
             sight,
             now_ms: 0,
             failing: BTreeSet::new(),
+            full_until_ms: BTreeMap::new(),
+            damaged: BTreeSet::new(),
             next_fault: 0,
         })
     }
@@ -176,6 +182,7 @@ impl<'a> Fleet<'a> {
     fn until(&mut self, until_ms: u64) -> Step {
         while self.now_ms < until_ms {
             self.strike()?;
+            self.make_space();
             self.restart()?;
             self.lines.tell(&self.sim, self.now_ms);
             self.sim.step().map_err(|error| harness(&error))?;
@@ -212,7 +219,8 @@ impl<'a> Fleet<'a> {
         let size = self.cluster.cast.size();
         let (quorum, mut correct) = self.sight.with(|sight| {
             let scene = sight.observer.scene();
-            let is_correct = |who: &u16| !scene.byzantine.contains(who) && !scene.lost.contains(who);
+            let is_correct =
+                |who: &u16| !scene.byzantine.contains(who) && !scene.lost.contains(who) && !self.damaged.contains(who);
             (scene.quorum(), (0..size).filter(is_correct).collect::<Vec<u16>>())
         });
         if correct.len() < quorum {
@@ -229,8 +237,10 @@ impl<'a> Fleet<'a> {
             rest.iter().for_each(|who| self.lines.isolate(*who));
         }
         for who in core.iter().copied() {
+            self.full_until_ms.remove(&who);
             let machine = &self.machines[usize::from(who)];
             machine.offset_ms.store(0, std::sync::atomic::Ordering::Relaxed);
+            machine.disk.mend();
             let start = &mut self.starts_ms[usize::from(who)];
             *start = start.map(|_| self.now_ms);
         }

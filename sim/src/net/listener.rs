@@ -141,8 +141,8 @@ impl Listener {
 
     fn on_executed(&self, executed: &quorate_replica::Executed) {
         let execution = executed.execution;
-        let proposal = records::proposal(&execution.proposal).read(&self.disk);
-        let receipts = records::receipts_at(&self.disk, execution.sequence);
+        let proposal = records::proposal(&execution.proposal).read(self.disk.store());
+        let receipts = records::receipts_at(self.disk.store(), execution.sequence);
         let me = self.me;
         self.sight.with(|sight| {
             sight.note("executed", me, &execution.to_bytes());

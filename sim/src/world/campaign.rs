@@ -101,6 +101,7 @@ impl Outcome {
             ("flipped bits", network.flip_per_mille),
         ];
         injected.extend(degraded.iter().filter(|(_, rate)| *rate > 0).map(|(name, _)| (*name).to_owned()));
+        injected.extend((network.bytes_per_second > 0).then(|| "narrow links".to_owned()));
         injected.extend(plan.settings.twins.iter().map(|_| "twins".to_owned()));
         injected.sort();
         injected.dedup();

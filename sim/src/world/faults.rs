@@ -50,6 +50,16 @@ impl World {
             Fault::Skew { validator, offset_ms } => self.host(validator).clock.offset_ms = offset_ms,
             Fault::SlowDisk { validator, sync_us } => self.host(validator).sync_max_us = sync_us,
             Fault::LoseStore { validator, down_ms } => self.lose_store(validator, down_ms)?,
+            Fault::FailRead { validator } => self.fail_read(validator),
+            Fault::FailSync { validator } => self.fail_sync(validator),
+            Fault::FillDisk { validator, for_ms } => {
+                self.fill_disk(validator, true);
+                self.queue.push(self.now_us + for_ms * 1_000, Happening::Space { who: validator });
+            }
+            Fault::FlipBit { validator } => self.flip_bit(validator)?,
+            Fault::LoseSyncs { validator } => self.lose_syncs(validator)?,
+            Fault::BackUp { validator } => self.back_up(validator),
+            Fault::Restore { validator, guard_file, down_ms } => self.restore(validator, guard_file, down_ms)?,
         }
         Ok(())
     }
@@ -85,15 +95,17 @@ impl World {
             format!("-- {who} dies, for {down_ms} ms; of its unsynced batches {} survive", survives.0)
         });
         self.hash.add(self.now_us, "crash", who, &[u8::from(survives.1)]);
-        let kept: Vec<WriteBatch> = self.host(who).unsynced_batches().into_iter().take(survives.0).collect();
+        let loses_syncs = self.host(who).is_lying;
+        let most = if loses_syncs { 0 } else { survives.0 };
+        let kept: Vec<WriteBatch> = self.host(who).unsynced_batches().into_iter().take(most).collect();
         self.host(who).crash(survives.0, survives.1);
         let by = self.identity(who);
         self.see(Fact::Crashed { by })?;
         for records in &kept {
             self.see(Fact::Durable { by, records })?;
         }
-        self.queue.push(self.now_us + down_ms * 1_000, Happening::Start { me: who });
-        Ok(())
+        self.start_later(who, down_ms);
+        if loses_syncs { self.judge_rollback(who) } else { Ok(()) }
     }
 
     /// A point at which a process may die: if it is the ordered one, it does, now.
@@ -109,18 +121,25 @@ impl World {
         Ok(true)
     }
 
-    /// Store and guard file are gone; the operator runs `init` with the old key.
+    /// A process starts after so long.
+    pub(super) fn start_later(&mut self, who: u16, down_ms: u64) {
+        self.queue.push(self.now_us + down_ms * 1_000, Happening::Start { me: who });
+    }
+
+    /// Store and guard file are gone.
     fn lose_store(&mut self, who: u16, down_ms: u64) -> Step {
-        let scene = self.observer.scene();
-        let mut faulty = scene.byzantine.clone();
-        faulty.extend(scene.lost.iter().copied().chain([self.identity(who)]));
-        if faulty.len() > scene.faulty() {
-            return Err(harness(&"the plan loses more stores than the verdict allows"));
-        }
+        self.admit_loss(who)?;
         self.reach("store lost");
         self.crash(who, (0, false), down_ms)?;
+        self.replace_store(who)
+    }
+
+    /// The operator runs `init` with the old key in place of a lost or damaged store.
+    pub(super) fn replace_store(&mut self, who: u16) -> Step {
         let by = self.identity(who);
         self.see(Fact::StoreLost { by })?;
+        self.mend_disk(who);
+        self.host(who).is_damaged = false;
         self.host(who).store.lose_disk();
         let Self { hosts, cast, .. } = self;
         hosts[usize::from(who)].init(cast).map_err(|error| harness(&error))
@@ -133,14 +152,13 @@ impl World {
         }
         let now_us = self.now_us;
         let Self { hosts, cast, .. } = self;
-        hosts[usize::from(me)].start(cast, now_us).map_err(|fault| {
-            let facts = vec![format!("validator {me} can't start again"), fault.to_string()];
-            unsafe_(Violation {
-                invariant: "a store that wasn't damaged can be started from",
-                clause: "protocol §7.1",
-                facts,
-            })
-        })?;
+        if let Err(fault) = hosts[usize::from(me)].start(cast, now_us) {
+            return self.on_store_error(me, || {
+                let facts = vec![format!("validator {me} can't start again"), fault.to_string()];
+                let invariant = "a store that wasn't damaged can be started from";
+                unsafe_(Violation { invariant, clause: "protocol §7.1", facts })
+            });
+        }
         if self.acts(me)
             && let Some(replica) = &mut self.host(me).replica
         {
@@ -154,12 +172,21 @@ impl World {
         self.see(Fact::Restarted { by, place })?;
         let store = self.host(me).store.clone();
         loop {
-            let job = next_job(&store).map_err(|fault| {
-                let facts = vec![format!("validator {me} can't go on executing"), fault.to_string()];
-                unsafe_(Violation { invariant: "what is delivered can be executed", clause: "protocol §3.5", facts })
-            })?;
-            let Some(job) = job else { break };
+            let job = match next_job(&store) {
+                Ok(Some(job)) => job,
+                Ok(None) => break,
+                Err(fault) => {
+                    return self.on_store_error(me, || {
+                        let facts = vec![format!("validator {me} can't go on executing"), fault.to_string()];
+                        let invariant = "what is delivered can be executed";
+                        unsafe_(Violation { invariant, clause: "protocol §3.5", facts })
+                    });
+                }
+            };
             self.carry_out(me, &job)?;
+            if !self.host(me).is_up() {
+                return Ok(());
+            }
         }
         self.plan_turn(me, now_us + 1);
         Ok(())

@@ -42,11 +42,14 @@ enum Kind {
     Pauses,
     Skews,
     SlowDisks,
+    FailingDisks,
+    FullDisks,
+    NarrowLinks,
     LostStores,
     Byzantine,
 }
 
-const ALL: [Kind; 15] = [
+const ALL: [Kind; 18] = [
     Kind::Loss,
     Kind::Delays,
     Kind::Duplicates,
@@ -60,6 +63,9 @@ const ALL: [Kind; 15] = [
     Kind::Pauses,
     Kind::Skews,
     Kind::SlowDisks,
+    Kind::FailingDisks,
+    Kind::FullDisks,
+    Kind::NarrowLinks,
     Kind::LostStores,
     Kind::Byzantine,
 ];
@@ -109,7 +115,7 @@ impl Profile {
             Self::Views => "few faults but those that change views, often",
             Self::Restarts => "view changes and restarts",
             Self::NewViews => "primaries that start views twice, or hide what they know",
-            Self::LostStores => "a lost store in each run",
+            Self::LostStores => "a store lost, damaged or rolled back in each run, and disks that fail",
         }
     }
 
@@ -125,7 +131,17 @@ impl Profile {
                 (&[Kind::PrimaryCutOff, Kind::Crashes, Kind::CrashPoints, Kind::CrashAll, Kind::Delays], &[4])
             }
             Self::NewViews => (&[Kind::Byzantine, Kind::PrimaryCutOff, Kind::Delays, Kind::Partitions], &[4]),
-            Self::LostStores => (&[Kind::LostStores, Kind::PrimaryCutOff, Kind::Crashes, Kind::Loss], &[4, 7]),
+            Self::LostStores => (
+                &[
+                    Kind::LostStores,
+                    Kind::PrimaryCutOff,
+                    Kind::Crashes,
+                    Kind::Loss,
+                    Kind::FailingDisks,
+                    Kind::FullDisks,
+                ],
+                &[4, 7],
+            ),
         })
     }
 
@@ -243,6 +259,9 @@ fn degrade(dice: &mut Dice, kinds: &BTreeSet<Kind>, settings: &mut Settings) {
     if kinds.contains(&Kind::Delays) {
         (network.slow_per_mille, network.slow_us) = (slow, 1_500_000);
     }
+    if kinds.contains(&Kind::NarrowLinks) {
+        network.bytes_per_second = [30_000, 100_000, 1_000_000][dice.index(3)];
+    }
     if kinds.contains(&Kind::Duplicates) {
         network.duplicate_per_mille = twice;
     }
@@ -315,8 +334,11 @@ fn strike(dice: &mut Dice, kind: Kind, settings: &Settings, events: &mut Vec<Tim
                 (Fault::Skew { validator: one, offset_ms }, false)
             }
             Kind::SlowDisks => (Fault::SlowDisk { validator: one, sync_us: dice.range(10_000, 400_000) }, false),
+            Kind::FailingDisks if dice.chance(500) => (Fault::FailRead { validator: one }, false),
+            Kind::FailingDisks => (Fault::FailSync { validator: one }, false),
+            Kind::FullDisks => (Fault::FillDisk { validator: one, for_ms: length_ms }, false),
             Kind::Delays => (Fault::Slow { target, by_ms: length_ms / 3 }, true),
-            Kind::Loss | Kind::Duplicates | Kind::LostStores | Kind::Byzantine => return,
+            Kind::Loss | Kind::Duplicates | Kind::NarrowLinks | Kind::LostStores | Kind::Byzantine => return,
         };
         events.push(TimedFault { at_ms, fault });
         if heals {
@@ -331,7 +353,20 @@ fn lose_stores(dice: &mut Dice, lost: u64, settings: &Settings, events: &mut Vec
     dice.shuffle(&mut candidates);
     for who in candidates.into_iter().take(usize::try_from(lost).unwrap_or(0)) {
         let (at_ms, down_ms) = (dice.below(settings.safety_ms), dice.range(10, 500));
-        events.push(TimedFault { at_ms, fault: Fault::LoseStore { validator: who, down_ms } });
+        let later_ms = at_ms + dice.below((settings.safety_ms - at_ms).max(1));
+        let mut add = |at_ms, fault| events.push(TimedFault { at_ms, fault });
+        match dice.below(5) {
+            0 => add(at_ms, Fault::FlipBit { validator: who }),
+            1 => {
+                add(at_ms, Fault::LoseSyncs { validator: who });
+                add(later_ms, Fault::Crash { target: Target::Validator(who), down_ms });
+            }
+            2 => {
+                add(at_ms, Fault::BackUp { validator: who });
+                add(later_ms, Fault::Restore { validator: who, guard_file: dice.chance(500), down_ms });
+            }
+            _ => add(at_ms, Fault::LoseStore { validator: who, down_ms }),
+        }
     }
 }
 
@@ -363,7 +398,8 @@ mod tests {
     fn plans_keep_within_the_budget_of_faulty_validators() {
         for seed in 0..2_000 {
             let plan = plan_of(seed);
-            let lost = plan.events.iter().filter(|timed| matches!(timed.fault, Fault::LoseStore { .. })).count();
+            let lost: BTreeSet<u16> = plan.events.iter().filter_map(|timed| timed.fault.damages()).collect();
+            let lost = lost.len();
             let faulty = usize::from((plan.settings.validators - 1) / 3);
             assert!(plan.settings.byzantine.len() + lost <= faulty, "seed {seed}");
             assert_eq!(plan.settings.protocol.parameters().check(), Ok(()), "seed {seed}");

@@ -11,7 +11,7 @@ use quorate_replica::{
     Event, ExecutionJob, GuardFile, Notice, Outgoing, RecoverError, Replica, Report, Setup, create_store,
     guard_file_to_write, recover,
 };
-use quorate_storage::{Durability, MemoryStore, Store, StoreError, WriteBatch};
+use quorate_storage::{Durability, Image, MemoryStore, Store, StoreError, WriteBatch};
 use quorate_types::ids::ValidatorIndex;
 
 use super::cast::Cast;
@@ -56,6 +56,14 @@ pub(super) struct Host {
     pub(super) sync_max_us: u64,
     /// How often a store was made here: the nonce differs each time.
     incarnations: u64,
+    /// The disk has no space.
+    pub(super) is_full: bool,
+    /// The disk says that it has synced, and has not.
+    pub(super) is_lying: bool,
+    /// A stored bit has flipped.
+    pub(super) is_damaged: bool,
+    /// The operator's last copy of store and guard file; the first is what `init` made.
+    pub(super) backup: Option<(Image, Option<GuardFile>)>,
     /// Batches written since the last sync: they become durable with the next one.
     pub(super) unsynced: Vec<WriteBatch>,
 }
@@ -80,9 +88,14 @@ impl Host {
             paused_until_us: 0,
             sync_max_us,
             incarnations: 0,
+            is_full: false,
+            is_lying: false,
+            is_damaged: false,
+            backup: None,
             unsynced: Vec::new(),
         };
         host.init(cast)?;
+        host.backup = Some((host.store.image(), host.guard_file.clone()));
         Ok(host)
     }
 
@@ -125,19 +138,25 @@ impl Host {
         self.turn_us = None;
         self.unsynced.clear();
         if let Some(Saving { records, guard_file, .. }) = self.saving.take() {
-            // What was on its way may have arrived.
-            let written = self.store.write(records, Durability::Buffered);
-            debug_assert!(written.is_ok(), "no fault was ordered");
+            // What was on its way may have arrived, unless the disk has no space or the write is what failed.
+            if !self.is_full && !records.is_empty() {
+                let written = self.store.write(records, Durability::Buffered);
+                debug_assert!(written.is_ok(), "a failed write is never on its way any more");
+            }
             if guard_survives && guard_file.is_some() {
                 self.guard_file = guard_file;
             }
         }
-        self.store.crash(keep);
+        let acknowledged = if self.is_lying { 0 } else { keep };
+        self.store.crash(acknowledged);
+        self.is_lying = false;
+        self.store.set_full(self.is_full);
     }
 
     /// Batches that a crash would find unsynced, the one on its way included.
     pub(super) fn unsynced_batches(&self) -> Vec<WriteBatch> {
-        let saving = self.saving.iter().map(|saving| saving.records.clone());
+        let saving = self.saving.iter().filter(|saving| !self.is_full && !saving.records.is_empty());
+        let saving = saving.map(|saving| saving.records.clone());
         self.unsynced.iter().cloned().chain(saving).collect()
     }
 

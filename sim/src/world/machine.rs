@@ -15,7 +15,7 @@ use super::clock::START_WALL_MS;
 use super::hash::RollingHash;
 use super::host::Host;
 use super::invariants::{Fact, Observer};
-use super::network::Network;
+use super::network::{Network, Packet};
 use super::phases::Options;
 use super::plan::FaultPlan;
 use super::queue::Queue;
@@ -44,6 +44,8 @@ pub(super) enum Happening {
     Start { me: u16 },
     /// The plan's fault with this index.
     Fault(usize),
+    /// A full disk has space again.
+    Space { who: u16 },
     /// A client signs its next operation.
     Operation,
     /// Clients look at their watches.
@@ -97,6 +99,8 @@ pub(super) struct World {
     pub(super) blamed: BTreeMap<u16, BTreeMap<String, BTreeSet<u16>>>,
     /// Who must heal and serve, once the liveness phase has begun.
     pub(super) core: Option<BTreeSet<u16>>,
+    /// Whose store is, or will be, damaged or rolled back: nothing is expected of it.
+    pub(super) damaged: BTreeSet<u16>,
     /// What happened, where it is recorded.
     pub(super) recording: Option<Recording>,
 }
@@ -141,6 +145,7 @@ impl World {
             reached: BTreeMap::new(),
             blamed: BTreeMap::new(),
             core: None,
+            damaged: BTreeSet::new(),
             recording: options.records.then(Recording::default),
             cast,
             troupe,
@@ -163,6 +168,7 @@ impl World {
             Happening::Execute { me, generation } => self.on_execute(me, generation)?,
             Happening::Start { me } => self.start(me)?,
             Happening::Fault(index) => self.on_fault(index)?,
+            Happening::Space { who } => self.fill_disk(who, false),
             Happening::Operation => self.on_operation()?,
             Happening::Retry => self.on_retry()?,
             Happening::Mischief { me } => self.on_mischief(me)?,
@@ -223,7 +229,9 @@ impl World {
 
     /// Puts a message to its receiver on the network; its bytes are what travels.
     pub(super) fn post(&mut self, to: u16, letter: &Rc<Letter>) {
-        let fate = self.network.send((letter.host, to), letter.message.kind(), self.now_us);
+        let (kind, is_bulk) = (letter.message.kind(), letter.message.is_bulk());
+        let packet = Packet { kind, bytes: letter.bytes.len(), is_bulk };
+        let fate = self.network.send((letter.host, to), packet, self.now_us);
         if let Some(recording) = &mut self.recording {
             recording.message(self.now_us, (letter.host, to), &letter.message, &fate);
         }

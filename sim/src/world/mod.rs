@@ -22,6 +22,7 @@ mod campaign;
 mod cast;
 mod clock;
 mod crash_points;
+mod disks;
 mod faults;
 mod generate;
 mod hash;
@@ -61,4 +62,6 @@ pub use twins::{Case, Twins};
 pub use verdict::{Report, Verdict, Violation};
 // What the net level shares.
 #[cfg(feature = "net")]
-pub(crate) use {clock::START_WALL_MS, host::place_of, phases::dump, statement::statements_of, workload::Workload};
+pub(crate) use {
+    clock::START_WALL_MS, disks::flip_any, host::place_of, phases::dump, statement::statements_of, workload::Workload,
+};

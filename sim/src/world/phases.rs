@@ -186,6 +186,7 @@ impl World {
         let quorum = scene.quorum();
         let mut correct: Vec<u16> =
             (0..self.cast.size()).filter(|who| !scene.byzantine.contains(who) && !scene.lost.contains(who)).collect();
+        correct.retain(|who| !self.damaged.contains(who));
         if correct.len() < quorum {
             return Err(harness(&"the plan leaves no quorum of correct validators"));
         }
@@ -204,6 +205,7 @@ impl World {
         }
         let sync_max_us = self.plan.settings.storage.sync_max_us;
         for who in core.iter().copied() {
+            self.mend_disk(who);
             let host = self.host(who);
             host.paused_until_us = host.paused_until_us.min(host.clock.started_us);
             host.clock.offset_ms = 0;
@@ -316,13 +318,18 @@ impl World {
             return Ok(None);
         }
         let store = &self.hosts[usize::from(gateway)].store;
-        let read = || {
+        let read = || -> Result<Option<Receipt>, records::RecordError> {
             let Some(place) = records::place(&operation.id()).read(store)? else { return Ok(None) };
             let certificate = records::execution(place.sequence).read(store)?;
             let receipt = records::receipt(place.sequence, place.index).read(store)?;
             Ok(receipt.filter(|_| certificate.is_some()))
         };
-        read().map_err(|error: records::RecordError| harness(&error))
+        match read() {
+            Ok(receipt) => Ok(receipt),
+            // A client hears of the failure and tries again.
+            Err(_) if store.take_struck().is_some() => Ok(None),
+            Err(error) => Err(harness(&error)),
+        }
     }
 
     /// Clients that have waited too long try elsewhere.

@@ -197,6 +197,47 @@ pub enum Fault {
         /// For how long it is down.
         down_ms: u64,
     },
+    /// The next read of a store fails, once.
+    FailRead {
+        /// Whose.
+        validator: u16,
+    },
+    /// The next sync of a store fails; its batch may be on the disk or not.
+    FailSync {
+        /// Whose.
+        validator: u16,
+    },
+    /// A disk has no space.
+    FillDisk {
+        /// Whose.
+        validator: u16,
+        /// For how long.
+        for_ms: u64,
+    },
+    /// One bit of one stored value flips.
+    FlipBit {
+        /// Whose.
+        validator: u16,
+    },
+    /// From now on a disk says that it has synced, and has not: the next crash loses everything since.
+    LoseSyncs {
+        /// Whose.
+        validator: u16,
+    },
+    /// The operator copies store and guard file.
+    BackUp {
+        /// Whose.
+        validator: u16,
+    },
+    /// A process dies, and the operator puts the last copy of its store back, or else what `init` made.
+    Restore {
+        /// Whose.
+        validator: u16,
+        /// The copy of the guard file, too.
+        guard_file: bool,
+        /// For how long it is down.
+        down_ms: u64,
+    },
 }
 
 impl fmt::Display for Target {
@@ -245,6 +286,20 @@ impl Fault {
             Self::LoseStore { validator, down_ms } => {
                 format!("validator {validator} loses its store and guard file, and is down for {down_ms} ms")
             }
+            Self::FailRead { validator } => format!("the next read of validator {validator} fails"),
+            Self::FailSync { validator } => format!("the next sync of validator {validator} fails"),
+            Self::FillDisk { validator, for_ms } => {
+                format!("the disk of validator {validator} is full for {for_ms} ms")
+            }
+            Self::FlipBit { validator } => format!("a bit flips in the store of validator {validator}"),
+            Self::LoseSyncs { validator } => {
+                format!("the disk of validator {validator} says that it has synced, and has not, until the next crash")
+            }
+            Self::BackUp { validator } => format!("store and guard file of validator {validator} are copied"),
+            Self::Restore { validator, guard_file, down_ms } => {
+                let what = if *guard_file { "store and guard file" } else { "store, without the guard file," };
+                format!("the copied {what} of validator {validator} are put back; it is down for {down_ms} ms")
+            }
         }
     }
 
@@ -255,6 +310,18 @@ impl Fault {
         let tag = json.as_str().map(str::to_owned);
         let tag = tag.or_else(|| json.as_object().and_then(|fields| fields.keys().next().cloned()));
         tag.unwrap_or_default().replace('_', " ")
+    }
+
+    /// Whose store it damages or rolls back: a validator that counts as faulty from then on (simulation §2.3).
+    #[must_use]
+    pub const fn damages(&self) -> Option<u16> {
+        match self {
+            Self::LoseStore { validator, .. }
+            | Self::FlipBit { validator }
+            | Self::LoseSyncs { validator }
+            | Self::Restore { validator, .. } => Some(*validator),
+            _ => None,
+        }
     }
 
     /// The machines that it names.
@@ -271,9 +338,16 @@ impl Fault {
                 Target::Validator(who) => vec![*who],
                 Target::Primary => Vec::new(),
             },
-            Self::Skew { validator, .. } | Self::SlowDisk { validator, .. } | Self::LoseStore { validator, .. } => {
-                vec![*validator]
-            }
+            Self::Skew { validator, .. }
+            | Self::SlowDisk { validator, .. }
+            | Self::LoseStore { validator, .. }
+            | Self::FailRead { validator }
+            | Self::FailSync { validator }
+            | Self::FillDisk { validator, .. }
+            | Self::FlipBit { validator }
+            | Self::LoseSyncs { validator }
+            | Self::BackUp { validator }
+            | Self::Restore { validator, .. } => vec![*validator],
             Self::Heal | Self::CrashAll { .. } | Self::CrashAtPoint { .. } => Vec::new(),
         }
     }

@@ -41,6 +41,15 @@ probes! {
     "operation signed", true, "a client signs";
     "stable checkpoint", true, "a checkpoint becomes stable";
     "standing changed", true, "a validator begins or stops to sign";
+    "process ended over a failed read or save", true, "a disk fails, and the process ends rather than go on";
+    "process ended over a full disk", true, "a disk has no space, and the process ends until it has";
+    "stored bit flipped", true, "a value in a store is damaged";
+    "damaged value found", true, "a damaged value is read, and its checksum finds it";
+    "old copy of a store put back", true, "an operator restores an old copy of a store";
+    "rollback shown by the guard file", true, "a store that lost what it had acknowledged is found by its guard file";
+    "rollback that the guard file doesn't show", true, "a store lost what it had acknowledged, and only peers can know";
+    "rollback found by asking a peer", false, "a peer's answer shows a store that lost what it had signed";
+    "lost for lack of bandwidth", false, "a narrow link has no room for a packet";
     "store lost", true, "a validator comes back without its store";
     "view entered", true, "a view begins";
     "view left", true, "a view is given up";

@@ -83,6 +83,8 @@ pub struct NetworkSettings {
     pub flip_per_mille: u32,
     /// Packets of a link arrive in the order in which they were sent.
     pub ordered: bool,
+    /// So many bytes of control messages, and as many of bulk data, leave on a link in a second; 0: any number.
+    pub bytes_per_second: u64,
 }
 
 /// How disks behave.
@@ -164,6 +166,7 @@ impl Default for NetworkSettings {
             duplicate_per_mille: 0,
             flip_per_mille: 0,
             ordered: false,
+            bytes_per_second: 0,
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use quorate_replica::execution::execute;
-use quorate_replica::{Cause, CoreNotice, Event, GuardFile, Notice, Outbox, Outgoing, Recipient, serve};
+use quorate_replica::{
+    Cause, CoreNotice, Event, GuardFile, Notice, Outbox, Outgoing, Quarantine, Recipient, Standing, serve,
+};
 use quorate_storage::{Durability, Store, WriteBatch};
 use quorate_types::ids::ValidatorIndex;
 use quorate_types::message::{Message, Request};
@@ -82,10 +84,16 @@ impl World {
     fn answer(&mut self, me: u16, to: u16, request: &Request) -> Step {
         let epoch = self.cast.context.epoch;
         let store = self.host(me).store.clone();
-        let answers = serve::answer(&store, epoch, request, ANSWER_BYTES).map_err(|fault| {
-            let facts = vec![format!("validator {me} can't answer {request:?}"), fault.to_string()];
-            unsafe_(Violation { invariant: "requests are answered from the store", clause: "protocol §9.4", facts })
-        })?;
+        let answers = match serve::answer(&store, epoch, request, ANSWER_BYTES) {
+            Ok(answers) => answers,
+            Err(fault) => {
+                return self.on_store_error(me, || {
+                    let facts = vec![format!("validator {me} can't answer {request:?}"), fault.to_string()];
+                    let invariant = "requests are answered from the store";
+                    unsafe_(Violation { invariant, clause: "protocol §9.4", facts })
+                });
+            }
+        };
         for message in answers {
             if !self.host(me).is_up() {
                 return Ok(());
@@ -223,7 +231,9 @@ impl World {
         let must_sync = !after.is_empty() || !execute.is_empty() || !guard.is_empty();
         let host = self.host(me);
         if !must_sync {
-            host.store.write(records.clone(), Durability::Buffered).map_err(|error| harness(&error))?;
+            if let Err(error) = host.store.write(records.clone(), Durability::Buffered) {
+                return self.on_store_error(me, || harness(&error));
+            }
             host.unsynced.push(records);
             self.on_notices(me, notices)?;
             return self.rest(me);
@@ -281,7 +291,13 @@ impl World {
         let mut durable = std::mem::take(&mut host.unsynced);
         if let Some(saving) = &mut host.saving {
             let records = std::mem::take(&mut saving.records);
-            host.store.write(records.clone(), Durability::Synced).map_err(|error| harness(&error))?;
+            let before = host.store.unsynced();
+            if let Err(error) = host.store.write(records.clone(), Durability::Synced) {
+                // What fails to be written isn't there; what fails to be synced may be.
+                durable.extend((host.store.unsynced() > before).then_some(records));
+                host.unsynced = durable;
+                return self.on_store_error(me, || harness(&error));
+            }
             durable.push(records);
             if let Some(file) = saving.guard_file.take() {
                 host.guard_file = Some(file);
@@ -388,10 +404,17 @@ impl World {
     pub(super) fn carry_out(&mut self, me: u16, job: &quorate_replica::ExecutionJob) -> Step {
         let store = self.host(me).store.clone();
         let mut tree = std::mem::take(&mut self.host(me).tree);
-        let done = execute(&store, &self.execution, &mut tree, job).map_err(|fault| {
-            let facts = vec![format!("validator {me} can't execute sequence {}", job.sequence), fault.to_string()];
-            unsafe_(Violation { invariant: "what is delivered can be executed", clause: "protocol §3.5", facts })
-        })?;
+        let done = match execute(&store, &self.execution, &mut tree, job) {
+            Ok(done) => done,
+            Err(fault) => {
+                return self.on_store_error(me, || {
+                    let facts =
+                        vec![format!("validator {me} can't execute sequence {}", job.sequence), fault.to_string()];
+                    let invariant = "what is delivered can be executed";
+                    unsafe_(Violation { invariant, clause: "protocol §3.5", facts })
+                });
+            }
+        };
         let (executed, receipts, proposal) = (&done.executed, &done.receipts[..], &job.proposal);
         let by = self.identity(me);
         self.see(Fact::Executed { by, executed, proposal, receipts })?;
@@ -404,7 +427,9 @@ impl World {
         });
         let host = self.host(me);
         host.tree = tree;
-        host.store.write(done.batch, Durability::Buffered).map_err(|error| harness(&error))?;
+        if let Err(error) = host.store.write(done.batch, Durability::Buffered) {
+            return self.on_store_error(me, || harness(&error));
+        }
         // Nothing signed is in it; its place in the order of batches is what matters.
         host.unsynced.push(WriteBatch::new());
         self.give(me, Event::Executed(done.executed));
@@ -421,6 +446,9 @@ impl World {
             }
             Notice::Core(CoreNotice::Enters { view, anchor, .. }) if view.0 > 0 && anchor.0 > 0 => {
                 self.reach("anchor above the first sequence");
+            }
+            Notice::Standing(Standing::Quarantined(Quarantine::BehindPeer { .. })) => {
+                self.reach("rollback found by asking a peer");
             }
             Notice::Standing(standing) if standing.is_quarantined() => self.reach("stopped for lack of a whole store"),
             _ => {}

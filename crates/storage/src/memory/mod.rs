@@ -36,7 +36,13 @@ struct Disk {
     faults: Faults,
     /// Set when a write failed, cleared by a crash.
     is_closed: bool,
+    /// The last error that a fault caused, until it is asked for.
+    struck: Option<StoreError>,
 }
+
+/// What a disk held at one moment: a backup, or a machine's snapshot.
+#[derive(Debug, Clone, Default)]
+pub struct Image(Tables);
 
 /// The entries that a batch replaced, in the order of its changes.
 type Undo = Vec<(Family, Key, Option<Sealed>)>;
@@ -46,7 +52,10 @@ struct Faults {
     /// Writes that still succeed before one fails.
     writes_until_failure: Option<u64>,
     next_sync_fails: bool,
+    next_read_fails: bool,
     is_full: bool,
+    /// Syncs are reported and not done.
+    syncs_are_lost: bool,
 }
 
 impl MemoryStore {
@@ -96,6 +105,41 @@ impl MemoryStore {
     /// While full, every write is refused and changes nothing; the store stays open.
     pub fn set_full(&self, is_full: bool) {
         self.disk().faults.is_full = is_full;
+    }
+
+    /// The next read fails, once, and changes nothing.
+    pub fn fail_next_read(&self) {
+        self.disk().faults.next_read_fails = true;
+    }
+
+    /// From now on syncs are reported and not done: the next [`crash`](Self::crash) may lose every batch since.
+    pub fn lose_syncs(&self) {
+        self.disk().faults.syncs_are_lost = true;
+    }
+
+    /// All faults end; syncs that were lost are done.
+    pub fn mend(&self) {
+        let mut disk = self.disk();
+        if disk.faults.syncs_are_lost {
+            disk.unsynced.clear();
+        }
+        disk.faults = Faults::default();
+    }
+
+    /// What the store holds now, written or synced.
+    pub fn image(&self) -> Image {
+        Image(self.disk().tables.clone())
+    }
+
+    /// Everything is as it was in `image`, and durable.
+    pub fn restore(&self, image: &Image) {
+        let mut disk = self.disk();
+        *disk = Disk { counters: disk.counters, tables: image.0.clone(), ..Disk::default() };
+    }
+
+    /// The last error that a fault, or damage, caused; it is told once.
+    pub fn take_struck(&self) -> Option<StoreError> {
+        self.disk().struck.take()
     }
 
     /// Flips one bit of what is stored for a key (its checksum comes last); false if there is no
@@ -199,8 +243,23 @@ impl Disk {
             return Err(StoreError::Io { operation: "syncing a batch", detail });
         }
         self.counters.syncs += 1;
-        self.unsynced.clear();
+        if !self.faults.syncs_are_lost {
+            self.unsynced.clear();
+        }
         Ok(())
+    }
+
+    fn read<T>(&mut self, read: impl FnOnce(&Tables) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let found = if std::mem::take(&mut self.faults.next_read_fails) {
+            Err(StoreError::Io { operation: "reading", detail: "a read failed, as ordered".into() })
+        } else {
+            read(&self.tables)
+        };
+        self.noted(found)
+    }
+
+    fn noted<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        result.inspect_err(|error| self.struck = Some(error.clone()))
     }
 }
 
@@ -208,19 +267,21 @@ impl Store for MemoryStore {
     type Snapshot = MemorySnapshot;
 
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.disk().tables.get(family, key)
+        self.disk().read(|tables| tables.get(family, key))
     }
 
     fn scan(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
-        self.disk().tables.scan(family, (from, to), limit, false)
+        self.disk().read(|tables| tables.scan(family, (from, to), limit, false))
     }
 
     fn scan_back(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
-        self.disk().tables.scan(family, (from, to), limit, true)
+        self.disk().read(|tables| tables.scan(family, (from, to), limit, true))
     }
 
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), StoreError> {
-        self.disk().write(batch, durability)
+        let mut disk = self.disk();
+        let written = disk.write(batch, durability);
+        disk.noted(written)
     }
 
     fn snapshot(&self) -> Result<MemorySnapshot, StoreError> {

@@ -95,6 +95,50 @@ fn a_flipped_bit_and_a_misdirected_write_are_corruption() {
 }
 
 #[test]
+fn a_read_that_fails_once_fails_once() {
+    let store = MemoryStore::new();
+    put(&store, "a", "1", Durability::Synced).unwrap();
+    store.fail_next_read();
+    let failed = store.get(Family::Votes, b"a");
+    assert!(matches!(failed, Err(StoreError::Io { .. })));
+    assert_eq!(store.take_struck(), failed.err());
+    assert_eq!(store.take_struck(), None);
+    assert_eq!(value(&store, "a").as_deref(), Some("1"));
+}
+
+#[test]
+fn a_lost_sync_is_reported_and_lost_in_a_crash() {
+    let store = MemoryStore::new();
+    put(&store, "a", "1", Durability::Synced).unwrap();
+    store.lose_syncs();
+    put(&store, "b", "2", Durability::Synced).unwrap();
+    put(&store, "c", "3", Durability::Synced).unwrap();
+    assert_eq!(value(&store, "c").as_deref(), Some("3"), "it can be read until the crash");
+    store.crash(1);
+    assert_eq!((value(&store, "a").is_some(), value(&store, "b").is_some(), value(&store, "c")), (true, true, None));
+    put(&store, "c", "4", Durability::Synced).unwrap();
+    store.crash(0);
+    assert_eq!(value(&store, "c").as_deref(), Some("4"), "after a crash syncs count again");
+    store.lose_syncs();
+    put(&store, "c", "5", Durability::Synced).unwrap();
+    store.mend();
+    store.crash(0);
+    assert_eq!(value(&store, "c").as_deref(), Some("5"), "what is synced late is durable");
+}
+
+#[test]
+fn a_restored_image_forgets_what_came_after_it() {
+    let store = MemoryStore::new();
+    put(&store, "a", "1", Durability::Synced).unwrap();
+    let image = store.image();
+    put(&store, "a", "2", Durability::Synced).unwrap();
+    put(&store, "b", "2", Durability::Buffered).unwrap();
+    store.restore(&image);
+    store.crash(usize::MAX);
+    assert_eq!((value(&store, "a").as_deref(), value(&store, "b")), (Some("1"), None));
+}
+
+#[test]
 fn a_lost_disk_is_empty_and_usable() {
     let store = MemoryStore::new();
     put(&store, "a", "1", Durability::Synced).unwrap();

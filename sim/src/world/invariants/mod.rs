@@ -236,6 +236,11 @@ impl Observer {
         &self.scene
     }
 
+    /// A validator counts as Byzantine from now on.
+    pub(crate) fn corrupt(&mut self, who: u16) {
+        self.scene.byzantine.insert(who);
+    }
+
     /// Takes a fact in, and checks every property.
     ///
     /// # Errors

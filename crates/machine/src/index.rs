@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate_crypto::PublicKey;
-use quorate_storage::{StateReader, StoreError};
+use quorate_storage::{Key, StateReader, StoreError};
 use quorate_types::codec::{Canonical, DecodeError, Reader, encode_list};
 use quorate_types::ids::OperationId;
 use quorate_types::parameters::Parameters;
@@ -134,6 +134,16 @@ pub(crate) fn prune<R: StateReader>(
         state.delete(key);
     }
     Ok(())
+}
+
+/// The entries that follow from the list of what executed at one sequence (data-model §4.7).
+pub(crate) fn entries_of(key: &[u8], bytes: &[u8]) -> Result<Vec<(Key, Indexed)>, StoreError> {
+    let Executions { at, operations } = decode(key, bytes)?;
+    let entry = |(index, logged)| {
+        let Logged { operation, author, nonce, parents } = logged;
+        (keys::indexed(&operation), Indexed { at, index, author, nonce, parents })
+    };
+    Ok((0..).zip(operations).map(entry).collect())
 }
 
 /// What executed at a sequence: an operation's index is its place.

@@ -3,7 +3,8 @@
 //! [`execute`] takes the state before a sequence and what the sequence orders, and returns what to write,
 //! receipts and answers; [`tree`] keeps the tree over the state, whose root validators sign. Nothing but
 //! that tree's upper part is held in memory between sequences: the state lives in a store and may be far
-//! larger. [`read`] reads the state for those who ask.
+//! larger. [`read`] reads the state for those who ask;
+//! [`restore`] takes over one that another validator made.
 //!
 //! What holds:
 //! * The result follows from state, parameters, kinds and block alone. There is no clock and no
@@ -29,6 +30,7 @@ mod mutation;
 mod nonce;
 mod overlay;
 pub mod read;
+pub mod restore;
 mod schedule;
 pub mod tree;
 mod waiting;

@@ -4,6 +4,7 @@
 //! * [`ReceiptVerifier`]: the same for many receipts, each certificate's signatures checked once.
 //! * [`OrderProof`]: which proposals are committed at a stretch of sequences.
 //! * [`StateProof`]: what an entity was after a sequence, or that it did not exist; [`sparse`] is the tree.
+//! * [`range`]: that a stretch of the state's entries is whole (protocol §8.7).
 //! * [`Proof`]: any of them, as it lies in a file.
 //!
 //! A proof is data from a stranger until `verify` has returned something: [`VerifiedReceipt`],
@@ -16,12 +17,12 @@ mod epoch;
 mod fault;
 mod file;
 mod order;
+pub mod range;
 mod receipt;
-pub mod sparse;
 mod state;
 mod verifier;
 
-pub use quorate_types::merkle;
+pub use quorate_types::{merkle, sparse};
 
 pub use self::container::{Proof, Proven};
 pub use self::epoch::EpochInfo;

@@ -3,7 +3,8 @@
 //!
 //! * [`ids`], [`set`], [`quorum`], [`parameters`], [`genesis`], [`kind`]: who takes part, under which rules.
 //! * [`operation`], [`value`], [`receipt`]: what clients sign and what they are told (data-model §§1–4).
-//! * [`entity`]: what the state holds of an entity (data-model §4.7).
+//! * [`entity`]: what the state holds of an entity; [`sparse`]: the tree over the state (data-model §4.7);
+//!   [`snapshot`]: the state as it is handed from one validator to another (protocol §8.7).
 //! * [`proposal`], [`vote`], [`view_change`], [`bundle`], [`execution`]: what validators sign (protocol §§2.1–2.11).
 //! * [`freshness`]: how far the order has gone, for reads (data-model §5.3).
 //! * [`message`]: the frames between validators; [`codec`]: the one encoding of everything signed or stored.
@@ -34,6 +35,8 @@ pub mod rules;
 pub mod schema;
 pub mod set;
 pub mod signed;
+pub mod snapshot;
+pub mod sparse;
 pub mod value;
 pub mod verified;
 pub mod view_change;

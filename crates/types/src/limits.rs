@@ -22,3 +22,6 @@ pub const MAX_BUNDLES_PER_ANSWER: usize = 64;
 /// The largest message between validators in bytes: one bundle at its limits, with room for headers
 /// (a test in `message` holds it).
 pub const MAX_MESSAGE_BYTES: usize = 8 << 20;
+
+/// Bytes of entries in one chunk of a snapshot, unless a single entry is larger (protocol §8.7).
+pub const CHUNK_BYTES: usize = 512 << 10;

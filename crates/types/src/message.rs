@@ -16,6 +16,7 @@ use crate::ids::{BundleNumber, Epoch, Sequence, ValidatorIndex, View};
 use crate::limits::{MAX_SEGMENT_PROPOSALS, MAX_STATUS_SLOTS, MAX_VALIDATORS};
 use crate::proposal::{LaneTip, PrePrepare, Proposal};
 use crate::signed::{LAYOUT_VERSION, Signed};
+use crate::snapshot::{Checkpoint, Chunk, Span};
 use crate::view_change::{Complaint, NewView, ViewChange, ViewChangeMessage};
 use crate::vote::{Certificate, Phase, Vote};
 
@@ -128,6 +129,15 @@ pub enum Request {
     Execution(Sequence),
     /// A freshness statement over this nonce (data-model §5.3).
     Freshness(Nonce),
+    /// Which checkpoint's state can be handed over (protocol §8.7).
+    Checkpoint,
+    /// The entries of a checkpoint's state in this span, from its lower bound on as many as fit (protocol §8.7).
+    Chunk {
+        /// The checkpoint.
+        checkpoint: Sequence,
+        /// The places.
+        span: Span,
+    },
 }
 
 /// One frame between validators.
@@ -161,6 +171,10 @@ pub enum Message {
     Request(Request),
     /// A freshness statement that was asked for.
     Freshness(Box<FreshnessAnswer>),
+    /// The checkpoint that its sender can hand over: that was asked for, or what was asked for is pruned.
+    Checkpoint(Box<Checkpoint>),
+    /// Part of a snapshot that was asked for.
+    Chunk(Box<Chunk>),
 }
 
 impl Voters {
@@ -214,6 +228,8 @@ impl Message {
             Self::Segment(_) => "segment",
             Self::Request(_) => "request",
             Self::Freshness(_) => "freshness",
+            Self::Checkpoint(_) => "checkpoint",
+            Self::Chunk(_) => "chunk",
         }
     }
 
@@ -223,7 +239,7 @@ impl Message {
         match self {
             // Short, and somebody waits for its answer.
             Self::Request(Request::Freshness(_)) => false,
-            Self::Bundle(_) | Self::Segment(_) | Self::Request(_) => true,
+            Self::Bundle(_) | Self::Segment(_) | Self::Chunk(_) | Self::Request(_) => true,
             _ => false,
         }
     }
@@ -379,6 +395,12 @@ impl Canonical for Request {
                 out.push(5);
                 out.extend_from_slice(nonce);
             }
+            Self::Checkpoint => out.push(6),
+            Self::Chunk { checkpoint, span } => {
+                out.push(7);
+                checkpoint.encode(out);
+                span.encode(out);
+            }
         }
     }
 
@@ -394,6 +416,8 @@ impl Canonical for Request {
             }),
             4 => Sequence::decode(input).map(Self::Execution),
             5 => input.array().map(Self::Freshness),
+            6 => Ok(Self::Checkpoint),
+            7 => Ok(Self::Chunk { checkpoint: Sequence::decode(input)?, span: Span::decode(input)? }),
             value => Err(DecodeError::Unknown { what: "request", value }),
         }
     }
@@ -417,6 +441,8 @@ impl Canonical for Message {
             Self::Segment(inner) => encode_kind(12, inner.as_ref(), out),
             Self::Request(inner) => encode_kind(13, inner, out),
             Self::Freshness(inner) => encode_kind(14, inner.as_ref(), out),
+            Self::Checkpoint(inner) => encode_kind(15, inner.as_ref(), out),
+            Self::Chunk(inner) => encode_kind(16, inner.as_ref(), out),
         }
     }
 
@@ -440,6 +466,8 @@ impl Canonical for Message {
             12 => Segment::decode(input).map(|inner| Self::Segment(Box::new(inner))),
             13 => Request::decode(input).map(Self::Request),
             14 => FreshnessAnswer::decode(input).map(|inner| Self::Freshness(Box::new(inner))),
+            15 => Checkpoint::decode(input).map(|inner| Self::Checkpoint(Box::new(inner))),
+            16 => Chunk::decode(input).map(|inner| Self::Chunk(Box::new(inner))),
             value => Err(DecodeError::Unknown { what: "message kind", value }),
         }
     }

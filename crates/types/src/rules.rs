@@ -7,6 +7,7 @@
 mod anchor;
 mod bundle;
 mod certificate;
+mod checkpoint;
 mod proposal;
 mod view_change;
 
@@ -15,6 +16,7 @@ use crate::ids::{Epoch, Sequence, ValidatorIndex, View};
 pub use anchor::{Anchor, Claims, admit_new_view, choose_anchor};
 pub use bundle::{admit_bundle, admit_link};
 pub use certificate::{admit_certificate, admit_execution_certificate};
+pub use checkpoint::admit_checkpoint;
 pub use proposal::{admit_child, admit_proposal, admit_segment};
 pub use view_change::admit_view_change;
 
@@ -85,6 +87,9 @@ pub enum RuleFault {
     /// A proposal's block time lies before its parent's.
     #[error("block time decreases at sequence {0}")]
     TimeDecreases(Sequence),
+    /// A checkpoint comes with another proposal than the one executed there.
+    #[error("the checkpoint's proposal at sequence {0} isn't the one executed there")]
+    OtherProposal(Sequence),
     /// A segment is empty or longer than allowed.
     #[error("a segment of {0} proposals")]
     SegmentLength(usize),

@@ -216,7 +216,12 @@ impl<'a> Checks<'a> {
                 rules::admit_segment(segment, epoch, quorum)?;
                 self.certificate(&segment.certificate)
             }
-            Message::Request(_) => Ok(()),
+            // Whether a chunk is whole, only the certified root of its checkpoint can tell (protocol §8.7).
+            Message::Request(_) | Message::Chunk(_) => Ok(()),
+            Message::Checkpoint(checkpoint) => {
+                rules::admit_checkpoint(checkpoint, epoch, quorum)?;
+                self.execution_certificate(&checkpoint.certificate)
+            }
             Message::Freshness(answer) => {
                 answer.admit(epoch, quorum)?;
                 self.signed(&answer.signed)?;

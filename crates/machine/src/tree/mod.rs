@@ -5,12 +5,16 @@
 //! changes share is hashed and written once. Only the present tree is kept: whoever needs the tree of
 //! another moment reads from a snapshot of the store, in which it lies beside the state that it is over.
 //!
+//! Beside the pages lies, for each entry, its key under the key's digest ([`names`]): whoever hands the state over
+//! goes through it in the order of the tree (protocol §8.7).
+//!
 //! What holds:
 //! * The root follows from the entries alone.
 //! * A page that is there stands for two entries or more; only the root's is always there.
 //! * The [`Cache`] holds pages near the root exactly as the store does after the last update was written.
 //!   One of another root is dropped.
 
+mod names;
 mod page;
 
 use std::collections::BTreeMap;
@@ -22,6 +26,7 @@ use quorate_types::codec::Canonical;
 
 use crate::keys;
 
+pub use self::names::entries;
 use self::page::{PAGE_BITS, Page, SLOTS, Slot, key_of, slot_of};
 
 /// Pages whose top is above this depth are kept in memory: at most 21,845 of them, some 8 MB.
@@ -40,19 +45,16 @@ pub struct Cache {
 pub struct Updated {
     /// The root afterwards.
     pub root: Digest,
-    /// The pages to write and delete, in [`Family::Tree`].
+    /// The pages and names to write and delete, in [`Family::Tree`].
     pub writes: WriteBatch,
 }
 
 /// The changes that writes to the state are for its tree: all but those of the operation index, which
 /// follows from the lists of what executed (data-model §4.7).
-pub fn changes(writes: &WriteBatch) -> impl Iterator<Item = (Digest, Option<Digest>)> + '_ {
+pub fn changes(writes: &WriteBatch) -> impl Iterator<Item = Change> + '_ {
     writes.changes().filter_map(|change| match change {
-        Write::Put { family: Family::State, key, value } if is_covered(key) => {
-            let Leaf { key, value } = Leaf::of(key, value);
-            Some((key, Some(value)))
-        }
-        Write::Delete { family: Family::State, key } if is_covered(key) => Some((sha256(&[key]), None)),
+        Write::Put { family: Family::State, key, value } if is_covered(key) => Some(Change::put(key, value)),
+        Write::Delete { family: Family::State, key } if is_covered(key) => Some(Change::delete(key)),
         _ => None,
     })
 }
@@ -63,8 +65,30 @@ pub fn is_covered(key: &[u8]) -> bool {
     !key.starts_with(keys::INDEX)
 }
 
-/// A changed entry: its new value's digest, or nothing if it is gone.
-pub(crate) type Change = (Digest, Option<Digest>);
+/// A changed entry.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The digest of its key.
+    place: Digest,
+    /// Its key.
+    name: Key,
+    /// Its new value's digest, or nothing if it is gone.
+    value: Option<Digest>,
+}
+
+impl Change {
+    /// An entry has this value now.
+    #[must_use]
+    pub fn put(key: &[u8], value: &[u8]) -> Self {
+        Self { place: sha256(&[key]), name: key.into(), value: Some(sha256(&[value])) }
+    }
+
+    /// An entry is gone.
+    #[must_use]
+    pub fn delete(key: &[u8]) -> Self {
+        Self { place: sha256(&[key]), name: key.into(), value: None }
+    }
+}
 
 /// Applies changes to the tree behind `reader`. Of two to one key the later wins.
 ///
@@ -73,10 +97,10 @@ pub(crate) type Change = (Digest, Option<Digest>);
 pub fn update<R: StateReader>(
     reader: &R,
     cache: &mut Cache,
-    changes: impl IntoIterator<Item = (Digest, Option<Digest>)>,
+    changes: impl IntoIterator<Item = Change>,
 ) -> Result<Updated, StoreError> {
-    let changes: BTreeMap<Digest, Option<Digest>> = changes.into_iter().collect();
-    let changes: Vec<Change> = changes.into_iter().collect();
+    let changes: BTreeMap<Digest, Change> = changes.into_iter().map(|change| (change.place, change)).collect();
+    let changes: Vec<Change> = changes.into_values().collect();
     let top = read_page(reader, &root_key())?.unwrap_or(Page::EMPTY);
     let before = top.summary().digest();
     if cache.root != Some(before) {
@@ -147,7 +171,7 @@ struct Update<'a, R> {
 impl<R: StateReader> Update<'_, R> {
     /// Applies changes, sorted and of keys below the page's top, to a page that is there.
     fn descend(&mut self, depth: usize, changes: &[Change]) -> Result<Slot, StoreError> {
-        let key = key_of(&changes[0].0, depth);
+        let key = key_of(&changes[0].place, depth);
         let cached = if depth < CACHED_BITS { self.cache.pages.get(&key).cloned() } else { None };
         let page = match cached {
             Some(page) => page,
@@ -157,15 +181,19 @@ impl<R: StateReader> Update<'_, R> {
     }
 
     /// Makes the subtree of some entries, sorted, where there was none.
-    fn plant(&mut self, depth: usize, leaves: &[Leaf]) -> Result<Slot, StoreError> {
-        match leaves {
-            [] => Ok(Slot::Empty),
-            [leaf] => Ok(Slot::Leaf(*leaf)),
-            [first, ..] => {
-                let changes: Vec<Change> = leaves.iter().map(|leaf| (leaf.key, Some(leaf.value))).collect();
-                self.settle(depth, key_of(&first.key, depth), Page::EMPTY, &changes)
-            }
+    fn plant(&mut self, depth: usize, leaves: &[Leaf]) -> Slot {
+        let first = match leaves {
+            [] => return Slot::Empty,
+            [leaf] => return Slot::Leaf(*leaf),
+            [first, ..] => first,
+        };
+        let (mut page, mut rest) = (Page::EMPTY, leaves);
+        for slot in 0..SLOTS {
+            let (here, after) = rest.split_at(rest.partition_point(|leaf| slot_of(&leaf.key, depth) <= slot));
+            rest = after;
+            page.slots[slot] = self.plant(depth + PAGE_BITS, here);
         }
+        self.keep(depth, key_of(&first.key, depth), page, true)
     }
 
     /// Applies changes to a page, keeps what it has become, and says what stands for it above.
@@ -173,43 +201,58 @@ impl<R: StateReader> Update<'_, R> {
         let before = page.clone();
         let mut rest = changes;
         for slot in 0..SLOTS {
-            let end = rest.partition_point(|(key, _)| slot_of(key, depth) <= slot);
+            let end = rest.partition_point(|change| slot_of(&change.place, depth) <= slot);
             let (here, after) = rest.split_at(end);
             rest = after;
             if !here.is_empty() {
                 page.slots[slot] = self.change(depth + PAGE_BITS, page.slots[slot], here)?;
             }
         }
+        let is_new = page != before;
+        Ok(self.keep(depth, key, page, is_new))
+    }
+
+    /// Keeps a page, or deletes one that isn't needed any more.
+    fn keep(&mut self, depth: usize, key: Key, page: Page, is_new: bool) -> Slot {
         let summary = page.summary();
         if depth == 0 || matches!(summary, Slot::Page(_)) {
-            if page != before {
+            if is_new {
                 self.writes.put_with(Family::Tree, &key, |out| page.encode(out));
             }
             if 0 < depth && depth < CACHED_BITS {
                 self.cache.pages.insert(key, page);
             }
         } else {
-            // One that was only about to be made isn't there; deleting it does no harm.
             self.writes.delete(Family::Tree, &key);
             self.cache.pages.remove(&key);
         }
-        Ok(summary)
+        summary
     }
 
     /// Applies changes to what stands in a slot.
     fn change(&mut self, depth: usize, slot: Slot, changes: &[Change]) -> Result<Slot, StoreError> {
-        let put = |change: &Change| change.1.map(|value| Leaf { key: change.0, value });
-        let kept = match slot {
+        let before = match slot {
             Slot::Page(_) => return self.descend(depth, changes),
-            Slot::Leaf(leaf) if changes.binary_search_by_key(&leaf.key, |change| change.0).is_err() => Some(leaf),
-            Slot::Leaf(_) | Slot::Empty => None,
+            Slot::Leaf(leaf) => Some(leaf),
+            Slot::Empty => None,
         };
-        let mut leaves: Vec<Leaf> = changes.iter().filter_map(put).collect();
-        if let Some(leaf) = kept {
-            let at = leaves.partition_point(|other| other.key < leaf.key);
-            leaves.insert(at, leaf);
+        let mut leaves: Vec<Leaf> = Vec::with_capacity(changes.len() + 1);
+        for change in changes {
+            let was_there = before.is_some_and(|before| before.key == change.place);
+            match change.value {
+                Some(value) => leaves.push(Leaf { key: change.place, value }),
+                None if was_there => self.writes.delete(Family::Tree, names::key_of(&change.place)),
+                None => {}
+            }
+            if change.value.is_some() && !was_there {
+                self.writes.put(Family::Tree, names::key_of(&change.place), &change.name);
+            }
         }
-        self.plant(depth, &leaves)
+        let is_changed = |leaf: &Leaf| changes.binary_search_by_key(&leaf.key, |change| change.place).is_ok();
+        if let Some(kept) = before.filter(|leaf| !is_changed(leaf)) {
+            leaves.insert(leaves.partition_point(|other| other.key < kept.key), kept);
+        }
+        Ok(self.plant(depth, &leaves))
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jmt::mock::MockTreeStore;
 use jmt::{JellyfishMerkleTree, KeyHash};
 use quorate_proof::sparse::Finding;
+use quorate_types::snapshot::{Entry, HIGHEST, LOWEST, Span};
 use serde_json::Value as Json;
 
 use super::*;
@@ -62,7 +63,11 @@ impl Trees {
     }
 
     fn apply(&mut self, changes: &[(Digest, Option<Vec<u8>>)]) -> Digest {
-        let digests = changes.iter().map(|(key, value)| (*key, value.as_ref().map(|value| sha256(&[value]))));
+        let digests = changes.iter().map(|(place, value)| Change {
+            place: *place,
+            name: name_of(place),
+            value: value.as_ref().map(|value| sha256(&[value])),
+        });
         let updated = update(&self.pages, &mut self.cache, digests).expect("a map never fails");
         for write in updated.writes.changes() {
             match write {
@@ -123,6 +128,11 @@ fn leaf_of(json: &Json) -> Leaf {
     Leaf { key: digest_of(&json["key_hash"]), value: digest_of(&json["value_hash"]) }
 }
 
+/// What an entry at this place would be called.
+fn name_of(place: &Digest) -> Key {
+    Key::of(&[b"name of ", place.as_bytes()])
+}
+
 /// Keys of which many share long prefixes, so that there are deep chains too.
 fn key(dice: &mut Dice) -> Digest {
     let mut bytes = *sha256(&[&dice.below(300).to_be_bytes()]).as_bytes();
@@ -167,6 +177,50 @@ fn root_and_paths_are_those_of_the_definition_and_of_the_library() {
     assert!(trees.entries.len() > 100, "{}", trees.entries.len());
 }
 
+/// protocol §8.7: each entry is named once, in the order of the tree, and in as many chunks as it takes.
+#[test]
+fn entries_come_in_the_order_of_the_tree_in_chunks_that_join() {
+    let (mut trees, mut dice) = (Trees::new(), Dice(13));
+    for _ in 0..12 {
+        trees.apply(&changes(&mut dice, 90));
+        let state: Pages =
+            trees.entries.iter().map(|(place, value)| (name_of(place).to_vec(), value.clone())).collect();
+        let expected: Vec<(Vec<u8>, Vec<u8>)> =
+            trees.entries.iter().map(|(place, value)| (name_of(place).to_vec(), value.clone())).collect();
+        for budget in [0, 100, 999, usize::MAX] {
+            let (mut found, mut from) = (Vec::new(), LOWEST);
+            loop {
+                let (chunk, span) = entries(&trees.pages, &state, Span { from, to: HIGHEST }, budget).unwrap();
+                let bytes: usize = chunk.iter().map(Entry::size_bytes).sum();
+                assert!(bytes <= budget || chunk.len() == 1, "{bytes} bytes");
+                found.extend(chunk.into_iter().map(|entry| (entry.key, entry.value)));
+                if span.to == HIGHEST {
+                    break;
+                }
+                from = after(&span.to);
+            }
+            assert_eq!(found, expected);
+        }
+    }
+    let (first, last) = (*trees.entries.keys().nth(3).unwrap(), *trees.entries.keys().nth(9).unwrap());
+    let state: Pages = trees.entries.iter().map(|(place, value)| (name_of(place).to_vec(), value.clone())).collect();
+    let span = Span { from: first, to: last };
+    let (inside, whole) = entries(&trees.pages, &state, span, usize::MAX).unwrap();
+    assert_eq!((inside.len(), whole), (7, span), "both bounds are included");
+}
+
+/// The next place.
+fn after(place: &Digest) -> Digest {
+    let mut bytes = *place.as_bytes();
+    for byte in bytes.iter_mut().rev() {
+        *byte = byte.wrapping_add(1);
+        if *byte != 0 {
+            break;
+        }
+    }
+    Digest::new(bytes)
+}
+
 #[test]
 fn a_cache_changes_nothing_and_one_of_another_tree_is_dropped() {
     let (mut with, mut without, mut dice) = (Trees::new(), Trees::new(), Dice(3));
@@ -190,6 +244,7 @@ fn entries_that_come_and_go_leave_no_page_behind() {
         trees.apply(&changes(&mut dice, 60));
     }
     assert!(trees.pages.len() > 60);
+    assert_eq!(trees.pages.keys().filter(|key| key[0] == u8::MAX).count(), trees.entries.len());
     let all: Vec<_> = trees.entries.keys().map(|key| (*key, None)).collect();
     assert_eq!(trees.apply(&all), sparse::EMPTY);
     assert_eq!(trees.pages.len(), 1, "the root's page alone is left");
@@ -200,7 +255,8 @@ fn a_lost_or_damaged_page_is_found() {
     let (mut trees, mut dice) = (Trees::new(), Dice(5));
     let root = trees.apply(&changes(&mut dice, 200));
     let keys: Vec<_> = trees.entries.keys().copied().collect();
-    for lost in trees.pages.keys().filter(|key| key.len() > 1).cloned().collect::<Vec<_>>() {
+    let is_page = |key: &&Vec<u8>| key.len() > 1 && key[0] < u8::MAX;
+    for lost in trees.pages.keys().filter(is_page).cloned().collect::<Vec<_>>() {
         let page = trees.pages.remove(&lost).unwrap();
         let failed = keys.iter().filter(|key| path(&trees.pages, key).is_err()).count();
         assert!(failed >= 2, "{failed} keys miss a page");

@@ -8,7 +8,8 @@
 //! machine's, and may change without a fork.
 
 use quorate_crypto::{Digest, sha256};
-use quorate_types::codec::{Canonical, DecodeError, Reader, encode_list};
+
+use crate::codec::{Canonical, DecodeError, Reader, encode_list};
 
 /// The root of no entries, and of every empty subtree.
 pub const EMPTY: Digest = Digest::new(*b"SPARSE_MERKLE_PLACEHOLDER_HASH__");

@@ -12,10 +12,11 @@ mod status;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use quorate_replica::{Event, ExecutionJob, Notice, Now, Outbox, Replica};
+use quorate_replica::{Event, Notice, Now, Outbox, Replica};
 use quorate_storage::Store;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 
 pub(crate) use self::inbox::{Inbox, Inputs, inbox};
 pub(crate) use self::observer::Observer;
@@ -23,6 +24,7 @@ pub use self::status::Mode;
 pub(crate) use self::status::{Judge, NodeStatus};
 use crate::clock::Clock;
 use crate::error::NodeError;
+use crate::executor::{Installed, Work};
 use crate::hub::Hub;
 use crate::persist::Persist;
 use crate::reads::Answers;
@@ -41,6 +43,8 @@ pub(crate) struct Driver<S> {
     pub(crate) readers: Arc<Answers>,
     pub(crate) observer: Observer,
     pub(crate) judge: Judge,
+    /// While a new state is put in place: word that it is.
+    pub(crate) installing: Option<oneshot::Receiver<Installed>>,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -48,23 +52,23 @@ pub(crate) struct Driver<S> {
 /// has no room for waits here, and the protocol's window bounds it (protocol §6.1).
 #[derive(Debug)]
 pub(crate) struct WorkQueue {
-    to_thread: mpsc::Sender<ExecutionJob>,
-    waiting: VecDeque<ExecutionJob>,
+    to_thread: mpsc::Sender<Work>,
+    waiting: VecDeque<Work>,
 }
 
 impl WorkQueue {
-    pub(crate) const fn new(to_thread: mpsc::Sender<ExecutionJob>) -> Self {
+    pub(crate) const fn new(to_thread: mpsc::Sender<Work>) -> Self {
         Self { to_thread, waiting: VecDeque::new() }
     }
 
-    fn push(&mut self, job: ExecutionJob) {
-        self.waiting.push_back(job);
+    fn push(&mut self, work: Work) {
+        self.waiting.push_back(work);
     }
 
     /// Gives the thread as much as it has room for.
     fn flush(&mut self) {
-        while let Some(job) = self.waiting.pop_front() {
-            if let Err(error) = self.to_thread.try_send(job) {
+        while let Some(work) = self.waiting.pop_front() {
+            if let Err(error) = self.to_thread.try_send(work) {
                 self.waiting.push_front(error.into_inner());
                 return;
             }
@@ -73,6 +77,14 @@ impl WorkQueue {
 
     fn len(&self) -> usize {
         self.waiting.len() + self.to_thread.max_capacity().saturating_sub(self.to_thread.capacity())
+    }
+}
+
+/// Waits for word of a new state in its place; for ever, where none is expected.
+async fn told(installing: &mut Option<oneshot::Receiver<Installed>>) -> Option<Installed> {
+    match installing {
+        Some(installed) => installed.await.ok(),
+        None => std::future::pending().await,
     }
 }
 
@@ -93,6 +105,12 @@ impl<S: Store> Driver<S> {
             let events = tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => break,
+                installed = told(&mut self.installing) => {
+                    // Without word of it, the execution thread has failed: so does the node.
+                    let Some(installed) = installed else { break };
+                    self = self.resume(installed)?;
+                    continue;
+                }
                 events = self.inbox.next(deadline) => events,
             };
             self.turn(events)?;
@@ -127,16 +145,43 @@ impl<S: Store> Driver<S> {
         self.persist.save(&mut out, !self.replica.standing().is_quarantined())?;
         self.post.send(out.after);
         self.execute(out.execute);
+        if out.install.is_some() {
+            self.install();
+        }
         self.tell(now, out.notices);
         self.report(now);
         Ok(())
     }
 
-    fn execute(&mut self, jobs: Vec<ExecutionJob>) {
+    fn execute(&mut self, jobs: Vec<quorate_replica::ExecutionJob>) {
         for job in jobs {
-            self.work.push(job);
+            self.work.push(Work::Job(job));
         }
         self.work.flush();
+    }
+
+    /// A state from other validators is here: it takes its place once all that was delivered before is executed.
+    fn install(&mut self) {
+        let (tell, installed) = oneshot::channel();
+        self.work.push(Work::Install(tell));
+        self.work.flush();
+        self.installing = Some(installed);
+    }
+
+    /// The new state is in its place: the replica is built anew from the records, and execution goes on
+    /// (protocol §8.7).
+    fn resume(self, Installed { checkpoint, go_on }: Installed) -> Result<Self, NodeError> {
+        let now = self.clock.now();
+        let replica = self.replica.resume(self.persist.store(), now)?;
+        let mut driver = Self { replica, installing: None, ..self };
+        if let Some(mut tap) = driver.post.tap.lock() {
+            tap.on_resume(now, &driver.replica);
+        }
+        info!(checkpoint = checkpoint.0, standing = %driver.replica.standing(), "goes on with the state of a checkpoint");
+        // Whoever waits for it may have ended.
+        let _ = go_on.send(());
+        driver.report(now);
+        Ok(driver)
     }
 
     fn tell(&mut self, now: Now, notices: Vec<Notice>) {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use quorate_replica::RecoverError;
 use quorate_replica::execution::ExecutionError;
 use quorate_replica::records::RecordError;
+use quorate_replica::transfer::InstallError;
 use quorate_storage::StoreError;
 use quorate_transport::tls::TlsFault;
 use quorate_types::genesis::GenesisError;
@@ -45,6 +46,9 @@ pub enum NodeError {
         /// Whose network key.
         network: String,
     },
+    /// A state that was received can't be put in place.
+    #[error(transparent)]
+    Install(#[from] InstallError),
     /// An address is overridden for a validator that isn't there.
     #[error("peers.addresses names {name}, and no validator of the genesis is called so")]
     UnknownPeer {

@@ -5,19 +5,21 @@
 //! stops the node.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use quorate_replica::execution::{execute, next_job};
 use quorate_replica::machine::{self, tree::Cache};
 use quorate_replica::records;
+use quorate_replica::transfer::{Snapshots, install};
 use quorate_replica::{Executed, ExecutedBatch, ExecutionJob, ExecutionSetup};
-use quorate_storage::{Durability, StateOf, Store};
+use quorate_storage::{Durability, Entries, Family, Snapshot, StateOf, Store, StoreError};
 use quorate_types::ids::{OperationId, Sequence};
 use quorate_types::operation::Operation;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
+use crate::clock::Clock;
 use crate::error::NodeError;
 use crate::hub::Sequenced;
 use crate::ledger::Ledger;
@@ -35,6 +37,47 @@ pub(crate) struct SnapshotRequest<N> {
     pub(crate) tell: oneshot::Sender<Result<(Sequence, N), Sequence>>,
 }
 
+/// What the thread is given to do, in order.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// A delivered sequence.
+    Job(ExecutionJob),
+    /// The state that came from other validators takes the place of the own one (protocol §8.7).
+    Install(oneshot::Sender<Installed>),
+}
+
+/// A new state is in its place.
+#[derive(Debug)]
+pub(crate) struct Installed {
+    /// The checkpoint.
+    pub(crate) checkpoint: Sequence,
+    /// Execution goes on when the replica has been built anew.
+    pub(crate) go_on: oneshot::Sender<()>,
+}
+
+/// Checkpoints that this validator can hand over, between those who make them and those who read them.
+pub(crate) type Checkpoints<S> = Arc<Mutex<Snapshots<SharedSnapshot<<S as Store>::Snapshot>>>>;
+
+/// A snapshot that several read, one at a time.
+#[derive(Debug)]
+pub(crate) struct SharedSnapshot<N>(Arc<Mutex<N>>);
+
+impl<N> Clone for SharedSnapshot<N> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<N: Snapshot> Snapshot for SharedSnapshot<N> {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(family, key)
+    }
+
+    fn scan(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).scan(family, from, to, limit)
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Executor<S: Store> {
@@ -42,9 +85,11 @@ pub(crate) struct Executor<S: Store> {
     pub(crate) setup: ExecutionSetup,
     pub(crate) metrics: Arc<Metrics>,
     /// Bounded; what doesn't fit waits at the driver, bounded by the window (protocol §6.1).
-    pub(crate) work: mpsc::Receiver<ExecutionJob>,
+    pub(crate) work: mpsc::Receiver<Work>,
     pub(crate) executed: mpsc::Sender<Executed>,
     pub(crate) snapshots: mpsc::Receiver<SnapshotRequest<S::Snapshot>>,
+    pub(crate) checkpoints: Checkpoints<S>,
+    pub(crate) clock: Clock,
 }
 
 /// What the thread remembers between sequences.
@@ -64,6 +109,8 @@ impl<S: Store> Executor<S> {
         let mark = records::executed().read(self.ledger.store())?;
         let executed = mark.map_or(Sequence::ZERO, |mark| mark.execution.sequence);
         let mut memory = Memory { executed, waiting: BTreeMap::new(), snapshots: Vec::new(), tree: Cache::default() };
+        // After a stop at a checkpoint it can be handed over at once.
+        self.keep_checkpoint(executed)?;
         self.catch_up(&mut memory).await?;
         loop {
             tokio::select! {
@@ -76,7 +123,8 @@ impl<S: Store> Executor<S> {
                 }
                 work = self.work.recv() => match work {
                     None => return Ok(()),
-                    Some(job) => self.execute(&mut memory, &job).await?,
+                    Some(Work::Job(job)) => self.execute(&mut memory, &job).await?,
+                    Some(Work::Install(tell)) => self.install(&mut memory, tell).await?,
                 },
             }
         }
@@ -94,6 +142,50 @@ impl<S: Store> Executor<S> {
         Ok(())
     }
 
+    /// The state that came from other validators takes the place of the own one; execution goes on behind it.
+    async fn install(
+        &mut self,
+        memory: &mut Memory<S::Snapshot>,
+        tell: oneshot::Sender<Installed>,
+    ) -> Result<(), NodeError> {
+        self.checkpoints().clear();
+        let began = Instant::now();
+        let Some(checkpoint) = install(self.ledger.store())? else { return Ok(()) };
+        info!(checkpoint = checkpoint.0, ms = millis(began), "the state of a checkpoint is in its place");
+        let mark = records::executed().read(self.ledger.store())?;
+        let (executed, time) = mark.map_or_else(Default::default, |mark| (mark.execution.sequence, mark.time));
+        *memory = Memory {
+            executed,
+            waiting: BTreeMap::new(),
+            snapshots: std::mem::take(&mut memory.snapshots),
+            tree: Cache::default(),
+        };
+        self.ledger.on_installed(executed, time);
+        let (go_on, may_go_on) = oneshot::channel();
+        // The driver has ended: so does this thread, when it looks for more work.
+        if tell.send(Installed { checkpoint, go_on }).is_err() || may_go_on.await.is_err() {
+            return Ok(());
+        }
+        self.keep_checkpoint(executed)?;
+        self.hand_out(memory)?;
+        self.catch_up(memory).await
+    }
+
+    fn checkpoints(&self) -> std::sync::MutexGuard<'_, Snapshots<SharedSnapshot<S::Snapshot>>> {
+        self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// protocol §8.7: right after a checkpoint's sequence, the state can be kept as it is there.
+    fn keep_checkpoint(&self, executed: Sequence) -> Result<(), NodeError> {
+        if self.checkpoints().wants(executed) {
+            let store = self.ledger.store();
+            let snapshot = SharedSnapshot(Arc::new(Mutex::new(store.snapshot()?)));
+            let now_ms = self.clock.now().monotonic_ms;
+            self.checkpoints().keep(store, (executed, snapshot), now_ms)?;
+        }
+        Ok(())
+    }
+
     async fn execute(&mut self, memory: &mut Memory<S::Snapshot>, job: &ExecutionJob) -> Result<(), NodeError> {
         // Read from the store by `catch_up` already.
         if job.sequence <= memory.executed {
@@ -104,6 +196,7 @@ impl<S: Store> Executor<S> {
             execute(self.ledger.store(), &self.setup, &mut memory.tree, job)?;
         self.ledger.store().write(batch, Durability::Buffered)?;
         memory.executed = job.sequence;
+        self.keep_checkpoint(job.sequence)?;
         let metrics = &self.metrics;
         metrics.execute_ms.observe(millis(began));
         metrics.executed_operations.add(receipts.len() as u64);

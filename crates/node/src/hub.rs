@@ -102,6 +102,18 @@ impl Hub {
         somebody_waits
     }
 
+    /// A state from other validators has replaced the own one (protocol §8.7): recent sequences are forgotten.
+    pub fn on_installed(&self, executed: Sequence, time: BlockTime) {
+        let mut inner = self.lock();
+        inner.recent.clear();
+        inner.bytes = 0;
+        drop(inner);
+        self.progress.send_modify(|progress| {
+            (progress.executed, progress.time) = (executed, time);
+            progress.certified = progress.certified.max(executed);
+        });
+    }
+
     /// A sequence has its execution certificate.
     pub fn on_certified(&self, certificate: Arc<ExecutionCertificate>) {
         let sequence = certificate.execution.sequence;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use quorate_replica::records::{self, Judged, Place, RecordError};
 use quorate_storage::Store;
 use quorate_types::execution::ExecutionCertificate;
-use quorate_types::ids::{OperationId, Sequence};
+use quorate_types::ids::{BlockTime, OperationId, Sequence};
 use quorate_types::operation::Operation;
 use quorate_types::receipt::Receipt;
 
@@ -38,6 +38,13 @@ impl<S: Store> Ledger<S> {
 
     pub(crate) const fn hub(&self) -> &Arc<Hub> {
         &self.hub
+    }
+
+    /// A state from other validators has replaced the own one: what was remembered of results may be wrong, and what
+    /// lies between isn't here.
+    pub(crate) fn on_installed(&self, executed: Sequence, time: BlockTime) {
+        self.old().clear();
+        self.hub.on_installed(executed, time);
     }
 
     /// Where an operation's receipt is, if it has one.

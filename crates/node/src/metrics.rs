@@ -68,6 +68,14 @@ pub struct Metrics {
     pub watches_cut: Counter,
     /// Times that the node went read-only.
     pub read_only: Counter,
+    /// States fetched from other validators.
+    pub transfers: Counter,
+    /// Bytes of their entries.
+    pub transferred_bytes: Counter,
+    /// Parts of states that weren't the certified ones.
+    pub lying_chunks: Counter,
+    /// Questions for parts of states that were left open.
+    pub silent_providers: Counter,
 }
 
 impl Default for Metrics {
@@ -98,6 +106,10 @@ impl Default for Metrics {
             rate_limited: Counter::default(),
             watches_cut: Counter::default(),
             read_only: Counter::default(),
+            transfers: Counter::default(),
+            transferred_bytes: Counter::default(),
+            lying_chunks: Counter::default(),
+            silent_providers: Counter::default(),
         }
     }
 }
@@ -115,7 +127,7 @@ impl Metrics {
         }
     }
 
-    fn counters(&self) -> [(&'static str, &'static str, &Counter); 17] {
+    fn counters(&self) -> [(&'static str, &'static str, &Counter); 21] {
         [
             ("quorate_turns_total", "Turns of the event loop.", &self.turns),
             ("quorate_store_syncs_total", "Synced batches of records.", &self.store_syncs),
@@ -134,6 +146,10 @@ impl Metrics {
             ("quorate_rate_limited_total", "Calls of clients refused by their rate.", &self.rate_limited),
             ("quorate_watches_cut_total", "Watches cut because the watcher was slow.", &self.watches_cut),
             ("quorate_read_only_total", "Times that the node went read-only.", &self.read_only),
+            ("quorate_transfers_total", "States fetched from other validators.", &self.transfers),
+            ("quorate_transferred_bytes_total", "Bytes of their entries.", &self.transferred_bytes),
+            ("quorate_lying_chunks_total", "Parts of states that weren't certified.", &self.lying_chunks),
+            ("quorate_silent_providers_total", "Questions for parts of states left open.", &self.silent_providers),
         ]
     }
 

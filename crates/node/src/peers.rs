@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-pub(crate) use self::responder::Responders;
+pub(crate) use self::responder::{Responders, Sources};
 use crate::driver::Inputs;
 use crate::error::NodeError;
 use crate::metrics::Metrics;

@@ -84,7 +84,7 @@ impl<S: Store> Persist<S> {
     pub(crate) fn save(&mut self, out: &mut Outbox, may_sign: bool) -> Result<(), NodeError> {
         self.pending.append(std::mem::take(&mut out.records));
         let guarded = std::mem::take(&mut out.guard);
-        let leaves = !out.after.is_empty() || !out.execute.is_empty() || !guarded.is_empty();
+        let leaves = !out.after.is_empty() || !out.execute.is_empty() || !guarded.is_empty() || out.install.is_some();
         if !leaves {
             // Whoever is told of a certificate looks for it in the store.
             let is_told = out.notices.iter().any(|notice| matches!(notice, Notice::Certified(_)));
@@ -111,6 +111,11 @@ impl<S: Store> Persist<S> {
     /// If the save fails.
     pub(crate) fn flush(&mut self) -> Result<(), NodeError> {
         if self.pending.is_empty() { Ok(()) } else { self.write(Durability::Synced) }
+    }
+
+    /// The store.
+    pub(crate) fn store(&self) -> &S {
+        &self.store
     }
 
     fn write(&mut self, durability: Durability) -> Result<(), NodeError> {

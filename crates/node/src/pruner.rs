@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use quorate_replica::pruning::{Pruned, floor, prune};
 use quorate_replica::records::RecordError;
+use quorate_replica::transfer::sweep;
 use quorate_storage::{Durability, Store};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -29,8 +30,8 @@ const IDLE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Pruner<S> {
     pub(crate) store: Arc<S>,
-    /// Sequences kept below the stable checkpoint.
-    pub(crate) retained: u64,
+    /// Sequences kept below the stable checkpoint; `None`: all.
+    pub(crate) retained: Option<u64>,
     /// Every so many sequences there is a checkpoint, whose certificate stays.
     pub(crate) checkpoint_interval: u32,
     pub(crate) threads: Threads,
@@ -57,8 +58,15 @@ impl<S: Store> Pruner<S> {
     }
 }
 
-/// One batch. How many sequences went.
-fn step<S: Store>(store: &S, retained: u64, checkpoint_interval: u32) -> Result<u64, RecordError> {
+/// One batch. How much went.
+fn step<S: Store>(store: &S, retained: Option<u64>, checkpoint_interval: u32) -> Result<u64, RecordError> {
+    // What is left of transfers that are over (protocol §8.7).
+    let left = sweep(store)?;
+    let swept = left.len() as u64;
+    if swept > 0 {
+        store.write(left, Durability::Buffered)?;
+    }
+    let Some(retained) = retained else { return Ok(swept) };
     let floor = floor(store, retained)?;
     let Pruned { batch, sequences } = prune(store, floor, checkpoint_interval, BATCH)?;
     if sequences > 0 {
@@ -66,5 +74,5 @@ fn step<S: Store>(store: &S, retained: u64, checkpoint_interval: u32) -> Result<
         // Lost in a crash, it is done again.
         store.write(batch, Durability::Buffered)?;
     }
-    Ok(sequences)
+    Ok(sequences + swept)
 }

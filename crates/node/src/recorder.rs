@@ -72,6 +72,12 @@ impl Tap for Recorder {
         true
     }
 
+    /// A recording begins with what the store held then; what it holds now is another matter.
+    fn on_resume(&mut self, _: Now, _: &Replica) {
+        self.file = None;
+        self.pending.clear();
+    }
+
     fn on_turn(&mut self, now: Now, _: &Replica, out: &Outbox) {
         if self.file.is_some() {
             format::put_turn(now, out, &mut self.pending);

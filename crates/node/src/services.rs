@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_crypto::Digest;
-use quorate_replica::records::RecordError;
+use quorate_replica::records::{self, RecordError};
 use quorate_storage::{Store, StoreError};
 use quorate_transport::fault::{ApiFault, Reason};
 use quorate_transport::links::PeerLinks;
@@ -93,6 +93,24 @@ impl<S: Store> Api<S> {
     /// Where this validator stands.
     pub(crate) fn status(&self) -> Arc<NodeStatus> {
         Arc::clone(&self.status.borrow())
+    }
+
+    /// The store as it is now, if its state may be read: not while another one is put in its place, and not while it
+    /// isn't the certified one (protocol §8.2, §8.7).
+    pub(crate) fn snapshot(&self) -> Result<S::Snapshot, ApiFault> {
+        let snapshot = self.ledger.store().snapshot().map_err(|error| self.store_fault(error))?;
+        if let Some(sequence) = self.status().report.diverged {
+            let text = format!("the state here isn't the one that a quorum certified since sequence {sequence}");
+            return Err(ApiFault::new(
+                Reason::Following,
+                format!("{text}; use another validator until it is repaired"),
+            ));
+        }
+        if records::is_state_whole(&snapshot).map_err(|error| self.record_fault(error))? {
+            return Ok(snapshot);
+        }
+        let text = "the state of a checkpoint is being put in place here; use another validator meanwhile";
+        Err(ApiFault::new(Reason::CatchingUp, text))
     }
 
     /// Waits until it is executed up to `sequence`, at most until `deadline`.

@@ -20,6 +20,9 @@ pub trait Tap: Send + Debug {
     /// be told to overlook what its own key signed elsewhere.
     fn on_start(&mut self, _: Now, _: &mut Replica) {}
 
+    /// A state from other validators has replaced the own one, and the replica was built anew from its records.
+    fn on_resume(&mut self, _: Now, _: &Replica) {}
+
     /// An event is about to go into the replica: whether it may.
     fn admit(&mut self, _: Now, _: &Event) -> bool {
         true

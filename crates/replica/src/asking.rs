@@ -84,7 +84,12 @@ impl Replica {
             Message::ExecutionVote(vote) => self.unknown_execution(&vote.statement),
             Message::Bundle(bundle) => self.unknown_bundle(&bundle.header.statement),
             Message::Freshness(answer) => answer.certificate.as_ref().and_then(|commit| self.unknown_in(commit)),
-            Message::ExecutionCertificate(_) | Message::Status(_) | Message::Proposal(_) | Message::Request(_) => None,
+            Message::ExecutionCertificate(_)
+            | Message::Status(_)
+            | Message::Proposal(_)
+            | Message::Checkpoint(_)
+            | Message::Chunk(_)
+            | Message::Request(_) => None,
         }
     }
 

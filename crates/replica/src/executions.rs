@@ -14,6 +14,7 @@ use quorate_types::signed::Signed;
 #[derive(Debug)]
 pub(crate) struct Executions {
     quorum: usize,
+    validators: usize,
     /// Votes are kept so far above `certified`.
     reach: u64,
     votes: BTreeMap<Sequence, BTreeMap<ValidatorIndex, Signed<ExecutionVote>>>,
@@ -35,12 +36,18 @@ pub(crate) struct Outcome {
     pub(crate) certificate: Option<ExecutionCertificate>,
     /// Two votes of one validator contradict each other.
     pub(crate) contradiction: Option<Contradiction>,
+    /// No result of this sequence can have a quorum any more, since this vote: who has which.
+    pub(crate) camps: Option<Camps>,
 }
 
+/// Results of one sequence, each with those who voted for it.
+pub type Camps = Vec<(Execution, Vec<ValidatorIndex>)>;
+
 impl Executions {
-    pub(crate) const fn new(quorum: usize, reach: u64, certified: Sequence) -> Self {
+    pub(crate) const fn new((quorum, validators): (usize, usize), reach: u64, certified: Sequence) -> Self {
         Self {
             quorum,
+            validators,
             reach,
             votes: BTreeMap::new(),
             ahead: BTreeSet::new(),
@@ -81,11 +88,14 @@ impl Executions {
             return Outcome::default();
         }
         let votes = self.votes.entry(sequence).or_default();
+        let is_new = !votes.contains_key(&validator);
         let first = votes.entry(validator).or_insert(vote);
         if first.statement != vote.statement {
             let contradiction = Some(Contradiction::Executions(*first, vote));
-            return Outcome { contradiction, certificate: None };
+            return Outcome { contradiction, ..Outcome::default() };
         }
+        let camps = is_new.then(|| camps(votes, validator, (self.quorum, self.validators)));
+        let camps = camps.flatten();
         let matching: Vec<_> = votes
             .values()
             .filter(|held| held.statement.execution == execution)
@@ -97,7 +107,7 @@ impl Executions {
         if certificate.is_some() {
             self.note_certified(execution);
         }
-        Outcome { certificate, contradiction: None }
+        Outcome { certificate, contradiction: None, camps }
     }
 
     /// Takes a received certificate in; true if it is new.
@@ -114,6 +124,20 @@ impl Executions {
         self.votes.remove(&execution.sequence);
         self.theirs.insert(execution.sequence, execution);
         self.ahead.insert(execution.sequence);
+        while self.ahead.remove(&self.certified.next()) {
+            self.certified = self.certified.next();
+        }
+    }
+
+    /// Nothing at or below a sequence is awaited any more.
+    pub(crate) fn pass_over(&mut self, sequence: Sequence) {
+        self.certified = self.certified.max(sequence);
+        let next = self.certified.next();
+        self.votes = self.votes.split_off(&next);
+        self.own = self.own.split_off(&next);
+        self.theirs = self.theirs.split_off(&next);
+        self.unvoted = self.unvoted.split_off(&next);
+        self.ahead = self.ahead.split_off(&next);
         while self.ahead.remove(&self.certified.next()) {
             self.certified = self.certified.next();
         }
@@ -165,6 +189,26 @@ impl Executions {
     }
 }
 
+/// protocol §8.2: the camps, if the newest vote has made a quorum of equal results impossible.
+fn camps(
+    votes: &BTreeMap<ValidatorIndex, Signed<ExecutionVote>>,
+    newest: ValidatorIndex,
+    (quorum, validators): (usize, usize),
+) -> Option<Camps> {
+    let camps_of = |without: Option<ValidatorIndex>| {
+        let mut camps: BTreeMap<Execution, Vec<ValidatorIndex>> = BTreeMap::new();
+        for vote in votes.values().filter(|vote| Some(vote.statement.validator) != without) {
+            camps.entry(vote.statement.execution).or_default().push(vote.statement.validator);
+        }
+        let voted: usize = camps.values().map(Vec::len).sum();
+        let largest = camps.values().map(Vec::len).max().unwrap_or(0);
+        let is_possible = largest + validators.saturating_sub(voted) >= quorum;
+        (camps, is_possible)
+    };
+    let (camps, is_possible) = camps_of(None);
+    (!is_possible && camps_of(Some(newest)).1).then(|| camps.into_iter().collect())
+}
+
 #[cfg(test)]
 mod tests {
     use quorate_crypto::{Digest, Signature, sha256};
@@ -187,7 +231,7 @@ mod tests {
     /// protocol §2.10
     #[test]
     fn a_quorum_of_equal_results_makes_a_certificate_once() {
-        let mut executions = Executions::new(3, 10, Sequence(0));
+        let mut executions = Executions::new((3, 4), 10, Sequence(0));
         for vote in [vote(0, 1, 7), vote(1, 1, 8), vote(2, 1, 7)] {
             assert!(executions.on_vote(vote).certificate.is_none());
         }
@@ -197,17 +241,36 @@ mod tests {
         assert!(!executions.on_certificate(&certificate));
     }
 
+    /// protocol §8.2
+    #[test]
+    fn results_that_leave_no_quorum_possible_name_the_camps_once() {
+        let mut executions = Executions::new((3, 4), 10, Sequence(0));
+        assert!(executions.on_vote(vote(0, 1, 7)).camps.is_none());
+        assert!(executions.on_vote(vote(1, 1, 8)).camps.is_none());
+        assert!(executions.on_vote(vote(2, 1, 7)).camps.is_none(), "the last one may still settle it");
+        let camps = executions.on_vote(vote(3, 1, 8)).camps.unwrap();
+        let of = |result: u8| vote(0, 1, result).statement.execution;
+        assert_eq!(camps.len(), 2);
+        assert!(camps.contains(&(of(7), vec![ValidatorIndex(0), ValidatorIndex(2)])));
+        assert!(camps.contains(&(of(8), vec![ValidatorIndex(1), ValidatorIndex(3)])));
+        assert!(executions.on_vote(vote(3, 1, 8)).camps.is_none(), "once");
+        // Three of seven camps settle it before all have spoken.
+        let mut executions = Executions::new((5, 7), 10, Sequence(0));
+        let named = (0..7).filter(|at| executions.on_vote(vote(*at, 1, *at as u8 / 2)).camps.is_some()).count();
+        assert_eq!(named, 1);
+    }
+
     /// protocol §10
     #[test]
     fn two_results_of_one_validator_contradict_each_other() {
-        let mut executions = Executions::new(3, 10, Sequence(0));
+        let mut executions = Executions::new((3, 4), 10, Sequence(0));
         executions.on_vote(vote(1, 1, 7));
         assert!(executions.on_vote(vote(1, 1, 8)).contradiction.is_some());
     }
 
     #[test]
     fn votes_out_of_reach_are_not_kept() {
-        let mut executions = Executions::new(3, 10, Sequence(5));
+        let mut executions = Executions::new((3, 4), 10, Sequence(5));
         for sequence in [0, 5, 16, u64::MAX] {
             executions.on_vote(vote(1, sequence, 7));
         }
@@ -219,7 +282,7 @@ mod tests {
     /// protocol §6.2, §7.1: a certificate below the highest one held still settles the result of its sequence.
     #[test]
     fn a_result_executed_after_a_restart_meets_the_certificate_held_before_it() {
-        let mut executions = Executions::new(3, 10, Sequence(5));
+        let mut executions = Executions::new((3, 4), 10, Sequence(5));
         for sequence in [3, 4, 5] {
             executions.restore_certificate(vote(0, sequence, 7).statement.execution);
         }
@@ -233,7 +296,7 @@ mod tests {
 
     #[test]
     fn certificates_out_of_order_count_once_the_gap_is_filled() {
-        let mut executions = Executions::new(1, 10, Sequence(0));
+        let mut executions = Executions::new((1, 1), 10, Sequence(0));
         executions.on_vote(vote(0, 2, 7));
         assert_eq!(executions.certified(), Sequence(0));
         executions.on_vote(vote(0, 1, 7));

@@ -260,6 +260,11 @@ impl SigningGuard {
         execution.sequence <= self.certified || self.executions.get(&execution.sequence) == Some(execution)
     }
 
+    /// Whether the key has signed another result at this place.
+    pub(crate) fn has_voted_otherwise(&self, execution: &Execution) -> bool {
+        self.executions.get(&execution.sequence).is_some_and(|signed| signed != execution)
+    }
+
     /// The highest new view signed.
     pub(crate) const fn highest_new_view(&self) -> Option<View> {
         self.new_view
@@ -268,6 +273,11 @@ impl SigningGuard {
     /// The highest view change signed.
     pub(crate) const fn highest_view_change(&self) -> Option<View> {
         self.view_change
+    }
+
+    /// Gives the key back: whoever takes it builds a guard anew, from the records.
+    pub(crate) fn into_key(self) -> SecretKey {
+        self.key
     }
 
     /// Forgets votes at or below the stable checkpoint: the core never votes there again (protocol §6.1).

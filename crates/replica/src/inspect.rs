@@ -252,6 +252,10 @@ fn state<S: Store>(
     progress: &mut dyn FnMut(Stage, u64),
 ) -> Result<(), RecordError> {
     let Some(mark) = records::executed().read(store)? else { return Ok(()) };
+    // Halfway from the old state to another: the next start goes on with that (protocol §8.7).
+    if records::installing().is_kept(store)? {
+        return Ok(());
+    }
     let signed = mark.execution.state_root;
     leaves.sort_unstable_by_key(|leaf| leaf.key);
     inspection.leaves = leaves.len() as u64;

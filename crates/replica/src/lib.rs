@@ -7,7 +7,7 @@
 //! validators' requests from the store ([`serve`]), carries jobs out ([`execution`]) off this path, and gives
 //! the result back as [`Event::Executed`]. A failed save stops the node.
 //!
-//! Starting again: [`recover`]. What lies where in the store: [`records`].
+//! Far behind, or with a wrong state: [`transfer`]. Starting again: [`recover`]. What lies where in the store: [`records`].
 
 mod asking;
 pub mod execution;
@@ -26,6 +26,7 @@ mod results;
 pub mod serve;
 mod signing;
 mod standing;
+pub mod transfer;
 
 pub use quorate_consensus::{Cause, CoreNotice, Now};
 pub use quorate_dag::{Intake, PoolFigures};
@@ -33,6 +34,7 @@ pub use quorate_dag::{Intake, PoolFigures};
 pub use quorate_machine::{self as machine};
 
 pub use crate::execution::{Executed, ExecutedBatch, ExecutionError, ExecutionJob, ExecutionSetup};
+pub use crate::executions::Camps;
 pub use crate::guard::{GuardRefusal, Guarded, SigningGuard};
 pub use crate::outbox::{Event, Notice, Outbox, Outgoing, Recipient};
 pub use crate::recovery::{GuardFile, RecoverError, Setup, create_store, guard_file_to_write, recover};

@@ -16,8 +16,10 @@ use quorate_types::operation::Operation;
 use quorate_types::verified::Verified;
 
 use crate::execution::{Executed, ExecutionJob};
+use crate::executions::Camps;
 use crate::records::Record;
 use crate::standing::Standing;
+use crate::transfer::TransferNotice;
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
@@ -80,6 +82,9 @@ pub struct Outbox {
     pub now: Vec<Outgoing>,
     /// Delivered proposals to execute, in order, once the records are durable.
     pub execute: Vec<ExecutionJob>,
+    /// The state of this checkpoint is here: once the records are durable and what was handed out is executed, the
+    /// shell puts it in place ([`crate::transfer::install`]) and goes on with [`crate::Replica::resume`].
+    pub install: Option<Sequence>,
     /// For clients, people and metrics.
     pub notices: Vec<Notice>,
 }
@@ -92,6 +97,7 @@ impl Outbox {
             && self.after.is_empty()
             && self.now.is_empty()
             && self.execute.is_empty()
+            && self.install.is_none()
             && self.notices.is_empty()
     }
 
@@ -157,6 +163,10 @@ pub enum Notice {
     },
     /// This validator's freshness statement.
     Statement(Box<FreshnessAnswer>),
+    /// No result of a sequence can have a quorum any more: each, with who voted for it (protocol §8.2).
+    Camps(Camps),
+    /// How a transfer of a snapshot goes.
+    Transfer(TransferNotice),
     /// Whether this validator signs changed.
     Standing(Standing),
     /// The guard refused to sign: a fault of this program, shown rather than signed.

@@ -43,14 +43,23 @@ pub fn floor<S: Store>(store: &S, retained: u64) -> Result<Sequence, RecordError
 /// If the records can't be read.
 pub fn prune<S: Store>(store: &S, floor: Sequence, checkpoint_interval: u32, most: u64) -> Result<Pruned, RecordError> {
     let mut pruned = Pruned::default();
-    let mut at = records::pruned().read(store)?.unwrap_or_default();
+    let pruned_to = records::pruned().read(store)?.unwrap_or_default();
+    // Where a transfer moved the mark ahead, the deleting follows it (protocol §8.7).
+    let swept = records::swept().read(store)?;
+    let mut at = swept.unwrap_or(pruned_to);
     while at < floor && pruned.sequences < most {
         at = at.next();
         one(store, at, u64::from(checkpoint_interval), &mut pruned.batch)?;
         pruned.sequences += 1;
     }
-    if pruned.sequences > 0 {
-        records::pruned().put(&mut pruned.batch, &at);
+    match swept {
+        _ if pruned.sequences == 0 => {}
+        Some(_) if at < pruned_to => records::swept().put(&mut pruned.batch, &at),
+        Some(_) => {
+            delete(&mut pruned.batch, &records::swept());
+            records::pruned().put(&mut pruned.batch, &at);
+        }
+        None => records::pruned().put(&mut pruned.batch, &at),
     }
     Ok(pruned)
 }

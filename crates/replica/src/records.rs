@@ -13,6 +13,9 @@
 //! | `Meta` | `delivered` | [`Delivered`] |
 //! | `Meta` | `stable` | sequence of the stable checkpoint |
 //! | `Meta` | `pruned` | the highest sequence that isn't kept any more |
+//! | `Meta` | `swept` | after a transfer: how far what lies below `pruned` has been deleted |
+//! | `Meta` | `transfer`, `installing` | [`TransferMark`]; the checkpoint whose state is being put in place |
+//! | `Meta` | `wrong-from`, `divergence` | since when the state is wrong; [`Divergence`], for inspection |
 //! | `Protocol` | `view` | [`ViewState`] |
 //! | `Protocol` | `complaint` ‖ epoch | own newest complaint |
 //! | `Protocol` | `view-change` ‖ epoch, view | own view change |
@@ -31,6 +34,7 @@
 //! | `Receipts` | sequence, index | receipt |
 //! | `Operations` | operation id | [`Place`] of its receipt |
 //! | `Operations` | operation id ‖ 1 | [`Judged`]: the last answer without a receipt |
+//! | `Incoming` | checkpoint, digest of the key | entry of that checkpoint's state |
 //!
 //! What is not here: when a record is written or must be durable, which is for the composite; and
 //! `Family::State`, whose layout is the machine's own.
@@ -41,7 +45,7 @@ mod slot;
 mod values;
 
 use quorate_crypto::{Digest, sha256};
-use quorate_storage::Family;
+use quorate_storage::{Family, Snapshot};
 use quorate_types::bundle::{Bundle, BundleHeader};
 use quorate_types::codec::Canonical;
 use quorate_types::contradiction::Contradiction;
@@ -50,16 +54,18 @@ use quorate_types::ids::{BundleNumber, Epoch, OperationId, Sequence, ValidatorIn
 use quorate_types::proposal::Proposal;
 use quorate_types::receipt::Receipt;
 use quorate_types::signed::Signed;
+use quorate_types::snapshot::Entry;
 use quorate_types::view_change::{Complaint, NewView, ViewChangeMessage};
 use quorate_types::vote::{Certificate, Phase, Vote};
 
 use crate::standing::Ended;
+use crate::transfer::{Divergence, TransferMark};
 
 pub use self::check::admit;
 pub use self::ranges::{
-    bundles_above, commits_from, contradictions, executions_from, highest_bundle, highest_commit, highest_committed,
-    highest_new_view, highest_view_change, own_execution_votes_above, receipts_at, results_above, votes_above,
-    votes_at,
+    bundles_above, bundles_between, commits_from, contradictions, executions_from, highest_bundle, highest_commit,
+    highest_committed, highest_new_view, highest_view_change, own_execution_votes_above, receipts_at, results_above,
+    votes_above, votes_at,
 };
 pub use self::slot::{Record, RecordError, Slot};
 pub use self::values::{Delivered, ExecutedMark, Judged, Place, ViewState};
@@ -123,6 +129,53 @@ pub fn stable() -> Slot<Sequence> {
 #[must_use]
 pub fn pruned() -> Slot<Sequence> {
     Slot::new(Family::Meta, b"pruned".to_vec())
+}
+
+/// How far what lies at or below [`pruned`] has been deleted, where a transfer moved that mark ahead of the deleting
+/// (protocol §8.7).
+#[must_use]
+pub fn swept() -> Slot<Sequence> {
+    Slot::new(Family::Meta, b"swept".to_vec())
+}
+
+/// The transfer under way, and how far it is (protocol §8.7).
+#[must_use]
+pub fn transfer() -> Slot<TransferMark> {
+    Slot::new(Family::Meta, b"transfer".to_vec())
+}
+
+/// The checkpoint whose state is being put in place: until that is done the state is nobody's (protocol §8.7).
+#[must_use]
+pub fn installing() -> Slot<Sequence> {
+    Slot::new(Family::Meta, b"installing".to_vec())
+}
+
+/// Whether the state in a snapshot is one: not while another one is put in its place.
+///
+/// # Errors
+/// If the snapshot can't be read.
+pub fn is_state_whole<N: Snapshot>(snapshot: &N) -> Result<bool, RecordError> {
+    let slot = installing();
+    Ok(snapshot.get(slot.family(), slot.key())?.is_none())
+}
+
+/// The first sequence whose own result isn't the certified one, until a certified state has replaced the own one
+/// (protocol §8.2).
+#[must_use]
+pub fn wrong_from() -> Slot<Sequence> {
+    Slot::new(Family::Meta, b"wrong-from".to_vec())
+}
+
+/// Where this validator's results left the certified ones last, for inspection (protocol §8.2).
+#[must_use]
+pub fn divergence() -> Slot<Divergence> {
+    Slot::new(Family::Meta, b"divergence".to_vec())
+}
+
+/// An entry of a checkpoint's state that another validator sent.
+#[must_use]
+pub fn incoming(checkpoint: Sequence, place: &Digest) -> Slot<Entry> {
+    Slot::new(Family::Incoming, key(&[], &[&checkpoint, place]))
 }
 
 /// Every execution certificate up to here is held; below, nothing is voted on or asked for any more.

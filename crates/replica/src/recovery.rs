@@ -18,6 +18,7 @@ use crate::guard::{SignedBefore, SigningGuard};
 use crate::records::{self, Delivered, Record, RecordError};
 use crate::replica::Replica;
 use crate::standing::{Ended, Quarantine, Standing};
+use crate::transfer::{InstallError, Transfer, install};
 
 /// What a replica needs beside its records.
 #[derive(Debug)]
@@ -60,6 +61,9 @@ pub enum RecoverError {
         /// The store's.
         found: ClusterId,
     },
+    /// A state that was received can't be put in place.
+    #[error(transparent)]
+    Install(#[from] InstallError),
     /// A chain of records is broken.
     #[error("the store lacks the proposal delivered at sequence {0}")]
     MissingProposal(Sequence),
@@ -91,6 +95,8 @@ pub fn recover<S: Store>(
     if found != setup.context.cluster {
         return Err(RecoverError::OtherCluster { expected: setup.context.cluster, found });
     }
+    // Before anything reads the state (protocol §8.7).
+    install(store)?;
     let quarantine = judge_store(store, guard_file, &setup)?;
     build(store, setup, quarantine, now)
 }
@@ -105,9 +111,6 @@ fn judge_store<S: Store>(
     let known = setup.context.set.validator(setup.me).map(|info| Digest::new(info.incarnation));
     if cfg!(mutant = "signs-after-lost-store") {
         return Ok(None);
-    }
-    if let Some(ended) = records::ended().read(store)? {
-        return Ok(Some(Quarantine::Earlier(ended)));
     }
     if known != Some(incarnation) {
         return Ok(Some(Quarantine::OtherIncarnation));
@@ -128,7 +131,26 @@ fn judge_store<S: Store>(
         records::batch_number().put(&mut batch, &guard);
         store.write(batch, Durability::Synced).map_err(RecordError::from)?;
     }
-    Ok(None)
+    // Last: a divergence is repaired, and what else is wrong isn't forgotten with it (protocol §8.2).
+    Ok(records::ended().read(store)?.map(Quarantine::Earlier))
+}
+
+impl Replica {
+    /// The replica that goes on after a new state was put in place: everything is read from the store again, and
+    /// the peers are asked again before anything is signed (protocol §7.3, §8.7).
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub fn resume<S: Store>(self, store: &S, now: Now) -> Result<Self, RecoverError> {
+        let Self { context, me, guard, standing, batch, .. } = self;
+        let quarantine = match standing {
+            Standing::Quarantined(Quarantine::Diverged { .. } | Quarantine::Earlier(Ended::Diverged(_))) => None,
+            Standing::Quarantined(reason) => Some(reason),
+            Standing::Asking { .. } | Standing::Signing => None,
+        };
+        let resumed = build(store, Setup { context, me, key: guard.into_key() }, quarantine, now)?;
+        Ok(Self { batch: resumed.batch.max(batch), ..resumed })
+    }
 }
 
 /// What the guard file must be given, before anything is signed, where a crash left it a batch behind the store:
@@ -196,6 +218,10 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
     let needed = context.quorum().quorum().saturating_sub(1);
     let quarantine = quarantine.or(lane_fault.then_some(Quarantine::LostOwnBundles));
     let standing = quarantine.map_or(Standing::Asking { heard: Default::default(), needed }, Standing::Quarantined);
+    let interval_ms = u64::from(context.parameters.status_interval_ms);
+    let under_way = (records::transfer().read(store)?, now);
+    let transfer = Transfer::new((me, context.set.size()), context.quorum().one_correct(), interval_ms, under_way);
+    let diverged = records::wrong_from().read(store)?;
     let mut core = Core::new(config, recovered, now);
     core.set_waiting_room(quorate_machine::read::waiting(&StateOf(store)).map_err(RecordError::from)?.operations > 0);
     Ok(Replica {
@@ -207,6 +233,9 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
         status_due_ms: now.monotonic_ms,
         status_sent_ms: 0,
         bundled_ms: 0,
+        transfer,
+        is_installing: false,
+        diverged,
         awaiting: Default::default(),
         context,
         me,
@@ -234,7 +263,8 @@ fn recovered_executions<S: Store>(
     (stable, certified): (Sequence, Sequence),
     reach: u64,
 ) -> Result<Executions, RecordError> {
-    let mut executions = Executions::new(context.quorum().quorum(), reach, certified);
+    let size = (context.quorum().quorum(), context.set.size());
+    let mut executions = Executions::new(size, reach, certified);
     let from = stable.min(certified);
     let limit = usize::try_from(certified.above(from).saturating_add(reach)).unwrap_or(usize::MAX);
     for certificate in records::executions_from(store, from.next(), limit)? {

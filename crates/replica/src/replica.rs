@@ -23,6 +23,7 @@ use crate::guard::SigningGuard;
 use crate::outbox::{Event, Notice, Outbox};
 use crate::records::{self, Delivered, Record, ViewState};
 use crate::standing::{Ended, Quarantine, Standing};
+use crate::transfer::Transfer;
 
 /// Bundles made of the pool in one turn at most: a turn stays short, the rest waits for the next.
 const BUNDLES_PER_TURN: usize = 8;
@@ -73,6 +74,13 @@ pub struct Replica {
     pub(crate) status_due_ms: u64,
     /// When the last status went out.
     pub(crate) status_sent_ms: u64,
+    /// Snapshots from other validators (protocol §8.7).
+    pub(crate) transfer: Transfer,
+    /// The first sequence whose own result isn't the certified one; set until a certified state has replaced the own
+    /// one (protocol §8.2).
+    pub(crate) diverged: Option<Sequence>,
+    /// A new state is being put in place: nothing is decided until this replica has been built anew.
+    pub(crate) is_installing: bool,
     /// When the last own bundle was made, by the monotonic clock.
     pub(crate) bundled_ms: u64,
 }
@@ -81,6 +89,9 @@ impl Replica {
     /// One event, all its consequences. The outbox may be carried over several steps of one turn; the shell
     /// ends the turn with [`Event::Turn`] and then does what the outbox says (architecture §4).
     pub fn step(&mut self, now: Now, event: Event, out: &mut Outbox) {
+        if self.is_installing {
+            return;
+        }
         match event {
             Event::Message { from, message } => self.on_message(now, from, message.into_inner(), out),
             Event::Operation(operation) => self.on_operation(operation.into_inner(), out),
@@ -98,6 +109,9 @@ impl Replica {
     /// When [`Event::Turn`] is due next, by the monotonic clock.
     #[must_use]
     pub fn deadline_ms(&self) -> u64 {
+        if self.is_installing {
+            return u64::MAX;
+        }
         let bundle_ms = if self.standing.signs() { self.bundle_due_ms() } else { u64::MAX };
         self.core.deadline_ms().unwrap_or(u64::MAX).min(self.status_due()).min(bundle_ms)
     }
@@ -153,6 +167,8 @@ impl Replica {
             Message::ExecutionCertificate(certificate) => return self.on_execution_certificate(now, certificate, out),
             Message::Bundle(bundle) => return self.on_bundle(now, bundle, out),
             Message::Freshness(answer) => return self.on_freshness(&answer, out),
+            Message::Checkpoint(checkpoint) => return self.on_checkpoint(now, from, checkpoint, out),
+            Message::Chunk(chunk) => return self.on_chunk(now, from, &chunk, out),
             Message::Request(Request::Freshness(nonce)) => return self.answer_freshness(from, nonce, out),
             // The shell answers all other requests from the store (protocol §9.4).
             Message::Request(_) => return,
@@ -366,6 +382,7 @@ impl Replica {
         self.drive(now, Input::Tick, out);
         self.propose(now, out);
         self.fetching.ask_due(now, self.core.primary(), out);
+        self.go_on_with_transfer(now, out);
         if now.monotonic_ms >= self.status_due() {
             let interval_ms = u64::from(self.context.parameters.status_interval_ms);
             self.status_due_ms = now.monotonic_ms.saturating_add(interval_ms);

@@ -7,6 +7,7 @@ use quorate_types::proposal::LaneTip;
 
 use crate::replica::Replica;
 use crate::standing::Standing;
+use crate::transfer::TransferReport;
 
 /// A replica at one moment.
 #[derive(Clone, Debug)]
@@ -47,6 +48,12 @@ pub struct Report {
     pub held: Held,
     /// How many contradictions of each validator were seen, by index.
     pub contradictions: Vec<u64>,
+    /// The first sequence whose own result isn't the certified one, until the state is repaired.
+    pub diverged: Option<Sequence>,
+    /// The transfer under way, if there is one.
+    pub transfer: Option<TransferReport>,
+    /// Chunks of snapshots that weren't whole, by who sent them, since the start.
+    pub lying_chunks: Vec<u64>,
     /// What each validator last reported, by index; this one's place is `None`.
     pub peers: Vec<Option<PeerReport>>,
 }
@@ -93,6 +100,9 @@ impl Replica {
             execution_votes: self.executions.held(),
             held: core.held(),
             contradictions: self.context.set.indices().map(|validator| self.ledger.seen(validator)).collect(),
+            diverged: self.diverged,
+            transfer: self.transfer.report(),
+            lying_chunks: self.transfer.lies(),
             peers: self.context.set.indices().map(peer).collect(),
         }
     }

@@ -13,7 +13,6 @@ use crate::executions::Outcome;
 use crate::outbox::{Notice, Outbox};
 use crate::records;
 use crate::replica::Replica;
-use crate::standing::Quarantine;
 
 /// So many certificates behind a peer, they aren't in flight, they are missing.
 const FAR_BEHIND: u64 = 64;
@@ -43,6 +42,10 @@ impl Replica {
             if self.executions.is_certified(execution.sequence) {
                 continue;
             }
+            // Before a wrong state was replaced, another result was voted for: that stays the only vote (§8.2).
+            if self.guard.has_voted_otherwise(&execution) {
+                continue;
+            }
             match self.guard.execution(ExecutionVote { execution, validator: self.me }) {
                 Ok(guarded) => {
                     out.save(guarded.record);
@@ -55,7 +58,8 @@ impl Replica {
     }
 
     pub(crate) fn on_execution_vote(&mut self, now: Now, vote: Signed<ExecutionVote>, out: &mut Outbox) {
-        let Outcome { certificate, contradiction } = self.executions.on_vote(vote);
+        let Outcome { certificate, contradiction, camps } = self.executions.on_vote(vote);
+        out.notices.extend(camps.map(Notice::Camps));
         if let Some(pair) = contradiction {
             self.note_contradiction(pair, out);
         }
@@ -88,7 +92,7 @@ impl Replica {
         for (own, certified) in self.executions.settle() {
             let sequence = own.sequence;
             if own != certified {
-                self.quarantine(Quarantine::Diverged { sequence }, out);
+                self.diverge(own, certified, out);
                 return;
             }
             let interval = u64::from(self.context.parameters.checkpoint_interval);
@@ -99,6 +103,19 @@ impl Replica {
                 self.drive(now, Input::Stable(sequence), out);
             }
         }
+    }
+
+    /// Certificates that the others have pruned are missed no longer: what lies there is executed here, certified by
+    /// a quorum, and below others' stable checkpoints (protocol §8.1).
+    pub(crate) fn pass_over_certificates(&mut self, pruned: Sequence, out: &mut Outbox) {
+        if pruned <= self.executions.certified() || pruned > self.executed {
+            return;
+        }
+        self.executions.pass_over(pruned);
+        let certified = self.executions.certified();
+        records::certified().put(&mut out.records, &certified);
+        self.guard.settle_executions(certified);
+        self.certificates_asked.answered();
     }
 
     /// Certificates that others hold and that don't come by themselves are asked for, of one peer at a time.

@@ -45,6 +45,8 @@ pub fn answer<S: Store>(
         }
         // The replica's to answer: it takes a signature.
         Request::Freshness(_) => Ok(Vec::new()),
+        // From the snapshots ([`crate::transfer::Snapshots`]).
+        Request::Checkpoint | Request::Chunk { .. } => Ok(Vec::new()),
     }
 }
 

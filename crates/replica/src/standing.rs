@@ -136,6 +136,13 @@ impl std::fmt::Display for Standing {
                 write!(f, "asking peers what they hold of this key ({} of {needed} answered)", heard.len())
             }
             Self::Signing => write!(f, "signing"),
+            Self::Quarantined(reason @ (Quarantine::Diverged { .. } | Quarantine::Earlier(Ended::Diverged(_)))) => {
+                write!(
+                    f,
+                    "in quarantine, signs nothing and serves no reads: {reason}; it fetches the certified state, and signs \
+                 again after that"
+                )
+            }
             Self::Quarantined(reason) => write!(
                 f,
                 "in quarantine, signs nothing: {reason}; this version has no way back for this validator, it \

@@ -27,11 +27,13 @@ pub enum Family {
     Receipts,
     /// The tree over the state, whose root validators sign. Replicated.
     Tree,
+    /// Entries of a state that is on its way from other validators.
+    Incoming,
 }
 
 impl Family {
     /// All of them, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Meta,
         Self::Protocol,
         Self::Votes,
@@ -42,6 +44,7 @@ impl Family {
         Self::State,
         Self::Receipts,
         Self::Tree,
+        Self::Incoming,
     ];
 
     /// The name on disk.
@@ -57,6 +60,7 @@ impl Family {
             Self::State => "state",
             Self::Receipts => "receipts",
             Self::Tree => "tree",
+            Self::Incoming => "incoming",
         }
     }
 

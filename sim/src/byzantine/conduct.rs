@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::Behaviour;
 use super::{
     censor, corrupt_answers, delay, double_vote, equivocate, exclude, far_future, foreign, forged_certificates,
-    fork_lane, hidden_claims, invalid_proposals, lying_status, mutate, mute, new_view, replay, selective, two_faced,
-    view_change_spam, withhold, wrong_execution,
+    fork_lane, hidden_claims, invalid_proposals, lying_status, mutate, mute, new_view, replay, selective, snapshots,
+    two_faced, view_change_spam, withhold, wrong_execution,
 };
 
 macro_rules! conducts {
@@ -103,6 +103,10 @@ conducts! {
     CorruptAnswers => corrupt_answers::CorruptAnswers;
     /// Answers who catches up late, or never.
     StallAnswers => corrupt_answers::StallAnswers;
+    /// Hands over states that aren't the certified ones.
+    CorruptSnapshots => snapshots::CorruptSnapshots;
+    /// Hands over states in tiny parts, late, or not at all.
+    StallSnapshots => snapshots::StallSnapshots::default();
 }
 
 impl Conduct {

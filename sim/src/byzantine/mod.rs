@@ -29,6 +29,7 @@ mod new_view;
 mod pool;
 mod replay;
 mod selective;
+mod snapshots;
 mod troupe;
 mod two_faced;
 mod view_change_spam;

@@ -34,6 +34,8 @@ built_in!(
     "partition-and-heal",
     "rolling-restart",
     "disk-loss",
+    "far-behind",
+    "far-behind-on-liars",
     "flood",
 );
 

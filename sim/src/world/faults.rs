@@ -170,11 +170,18 @@ impl World {
         self.see_guard_file(me)?;
         let by = self.identity(me);
         self.see(Fact::Restarted { by, place })?;
+        self.execute_delivered(me)?;
+        self.plan_turn(me, now_us + 1);
+        Ok(())
+    }
+
+    /// Executes what was delivered and not executed.
+    pub(super) fn execute_delivered(&mut self, me: u16) -> Step {
         let store = self.host(me).store.clone();
         loop {
             let job = match next_job(&store) {
                 Ok(Some(job)) => job,
-                Ok(None) => break,
+                Ok(None) => return Ok(()),
                 Err(fault) => {
                     return self.on_store_error(me, || {
                         let facts = vec![format!("validator {me} can't go on executing"), fault.to_string()];
@@ -188,8 +195,6 @@ impl World {
                 return Ok(());
             }
         }
-        self.plan_turn(me, now_us + 1);
-        Ok(())
     }
 
     /// What a guard file holds is durable, whether the store has it or not.

@@ -7,11 +7,12 @@
 use std::collections::VecDeque;
 
 use quorate_replica::machine::tree::Cache;
+use quorate_replica::transfer::{Installation, Snapshots};
 use quorate_replica::{
     Event, ExecutionJob, GuardFile, Notice, Outgoing, RecoverError, Replica, Report, Setup, create_store,
     guard_file_to_write, recover,
 };
-use quorate_storage::{Durability, Image, MemoryStore, Store, StoreError, WriteBatch};
+use quorate_storage::{Durability, Image, MemorySnapshot, MemoryStore, Store, StoreError, WriteBatch};
 use quorate_types::ids::ValidatorIndex;
 
 use super::cast::Cast;
@@ -26,6 +27,8 @@ pub(super) struct Saving {
     pub(super) guard_file: Option<GuardFile>,
     pub(super) after: Vec<Outgoing>,
     pub(super) execute: Vec<ExecutionJob>,
+    /// A state is here and is to be put in place.
+    pub(super) installs: bool,
     /// Clients and people hear only of what is durable.
     pub(super) notices: Vec<Notice>,
 }
@@ -50,6 +53,10 @@ pub(super) struct Host {
     /// What the execution thread remembers of the state tree.
     pub(super) tree: Cache,
     pub(super) is_executing: bool,
+    /// Checkpoints that it can hand over.
+    pub(super) snapshots: Snapshots<MemorySnapshot>,
+    /// A new state on its way into its place.
+    pub(super) installation: Option<Installation>,
     /// When the next turn is planned.
     pub(super) turn_us: Option<u64>,
     pub(super) paused_until_us: u64,
@@ -84,6 +91,8 @@ impl Host {
             jobs: VecDeque::new(),
             tree: Cache::default(),
             is_executing: false,
+            snapshots: Snapshots::new(cast.context.parameters.checkpoint_interval),
+            installation: None,
             turn_us: None,
             paused_until_us: 0,
             sync_max_us,
@@ -135,6 +144,8 @@ impl Host {
         self.jobs.clear();
         self.tree = Cache::default();
         self.is_executing = false;
+        self.snapshots.clear();
+        self.installation = None;
         self.turn_us = None;
         self.unsynced.clear();
         if let Some(Saving { records, guard_file, .. }) = self.saving.take() {

@@ -40,6 +40,8 @@ pub(super) enum Happening {
     Saved { me: u16, generation: u64 },
     /// A sequence is executed.
     Execute { me: u16, generation: u64 },
+    /// More of a new state is put in place.
+    Install { me: u16, generation: u64 },
     /// A process starts.
     Start { me: u16 },
     /// The plan's fault with this index.
@@ -166,6 +168,7 @@ impl World {
             Happening::Turn { me, generation } => self.on_turn(me, generation)?,
             Happening::Saved { me, generation } => self.on_saved(me, generation)?,
             Happening::Execute { me, generation } => self.on_execute(me, generation)?,
+            Happening::Install { me, generation } => self.on_install(me, generation)?,
             Happening::Start { me } => self.start(me)?,
             Happening::Fault(index) => self.on_fault(index)?,
             Happening::Space { who } => self.fill_disk(who, false),

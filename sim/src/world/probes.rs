@@ -53,6 +53,15 @@ probes! {
     "store lost", true, "a validator comes back without its store";
     "view entered", true, "a view begins";
     "view left", true, "a view is given up";
+    "pruned", false, "what lies below the retention leaves a store";
+    "part of a snapshot handed over", false, "a validator reads a checkpoint's state for another";
+    "transfer begun", false, "a validator further behind than the others' retention fetches a state";
+    "transfer complete", false, "a validator holds all of another's state, proven";
+    "transfer given up", false, "nobody hands a checkpoint over any more, and a newer one is fetched";
+    "part of a snapshot refused", false, "a provider's part of a snapshot isn't whole";
+    "provider of a snapshot passed over", false, "a provider of a snapshot is silent";
+    "state put in place", false, "a validator goes on from another's state";
+    "results in camps", false, "validators' results leave no quorum possible";
     "window full", false, "a primary waits because the window is full";
     "caught up by a segment", true, "a validator catches up by a stretch of the chain";
     "new view refused at the door", false, "a new view that proves nothing is refused";

@@ -43,6 +43,8 @@ pub enum State {
     Heal,
     /// A contradiction of a validator is held.
     Contradiction,
+    /// A state comes from other validators.
+    Transfer,
     /// A validator's standing changes.
     Standing,
     /// Something that a correct validator should never say.
@@ -184,6 +186,12 @@ fn about(message: &Message) -> String {
         Message::Request(Request::Bundles { lane, from, to, .. }) => format!("bundles {from} to {to} of lane {lane}"),
         Message::Request(Request::Execution(from)) => format!("execution certificates from {from}"),
         Message::Request(Request::Freshness(_)) => "how far the order is".to_owned(),
+        Message::Request(Request::Checkpoint) => "which checkpoint".to_owned(),
+        Message::Request(Request::Chunk { checkpoint, span }) => {
+            format!("state of checkpoint {checkpoint} from {:?}", span.from)
+        }
+        Message::Checkpoint(offer) => format!("checkpoint {}, pruned up to {}", offer.sequence(), offer.pruned),
+        Message::Chunk(chunk) => format!("{} entries of checkpoint {}", chunk.entries.len(), chunk.checkpoint),
         Message::Freshness(answer) => format!("committed {}", answer.signed.statement.committed),
     }
 }

@@ -97,6 +97,9 @@ pub struct StorageSettings {
     pub sync_max_us: u64,
     /// The longest execution of a sequence.
     pub execution_max_us: u64,
+    /// Sequences kept below the stable checkpoint, one at least; everything is kept where it isn't given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retained_sequences: Option<u64>,
 }
 
 /// What the clients do.
@@ -173,7 +176,7 @@ impl Default for NetworkSettings {
 
 impl Default for StorageSettings {
     fn default() -> Self {
-        Self { sync_min_us: 100, sync_max_us: 1_000, execution_max_us: 500 }
+        Self { sync_min_us: 100, sync_max_us: 1_000, execution_max_us: 500, retained_sequences: None }
     }
 }
 

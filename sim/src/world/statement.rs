@@ -76,6 +76,8 @@ pub(crate) fn statements_of(message: &Message, signer: ValidatorIndex) -> Vec<St
         | Message::Proposal(_)
         | Message::Segment(_)
         | Message::Request(_)
+        | Message::Checkpoint(_)
+        | Message::Chunk(_)
         | Message::Freshness(_) => Vec::new(),
     };
     all.into_iter().filter(|statement| signer_of(statement) == signer).collect()

@@ -15,6 +15,7 @@ use super::invariants::Fact;
 use super::machine::{Happening, Letter, Step, World, harness, unsafe_};
 use super::recording::State;
 use super::statement::statements_of;
+use super::transfer;
 use super::verdict::Violation;
 use crate::byzantine::{Letter as Outbound, Letters};
 
@@ -82,6 +83,9 @@ impl World {
     }
 
     fn answer(&mut self, me: u16, to: u16, request: &Request) -> Step {
+        if self.hand_over(me, to, request)? {
+            return Ok(());
+        }
         let epoch = self.cast.context.epoch;
         let store = self.host(me).store.clone();
         let answers = match serve::answer(&store, epoch, request, ANSWER_BYTES) {
@@ -180,6 +184,9 @@ impl World {
             let by = self.identity(me);
             self.see(Fact::Notice { by, notice: &notice })?;
             self.tell_readers(me, &notice)?;
+            if let Notice::Stable(_) = notice {
+                self.on_stable(me)?;
+            }
             let Notice::Certified(certificate) = &notice else { continue };
             if self.is_byzantine(me) {
                 continue;
@@ -203,6 +210,8 @@ impl World {
             Notice::Contradiction(_) => (Some("contradiction seen"), State::Contradiction),
             Notice::Standing(_) => (Some("standing changed"), State::Standing),
             Notice::Refused(_) => (None, State::Alarm),
+            Notice::Camps(_) => (Some("results in camps"), State::Alarm),
+            Notice::Transfer(transfer) => (Some(transfer::reached_by(transfer)), State::Transfer),
             Notice::Intake(..) => (None, State::Intake),
             Notice::Fresh { .. } => (Some("freshness round complete"), State::Reads),
             Notice::Statement(_) => (None, State::Reads),
@@ -220,7 +229,8 @@ impl World {
 
     /// Writes the records; they become durable a moment later.
     fn save(&mut self, me: u16, out: Outbox) -> Step {
-        let Outbox { records, guard, batch, after, execute, notices, .. } = out;
+        let Outbox { records, guard, batch, after, execute, notices, install, .. } = out;
+        let installs = install.is_some();
         if records.is_empty() && after.is_empty() && execute.is_empty() {
             self.on_notices(me, notices)?;
             return self.rest(me);
@@ -228,7 +238,7 @@ impl World {
         if !records.is_empty() && self.dies_here(me, (0, false))? {
             return Ok(());
         }
-        let must_sync = !after.is_empty() || !execute.is_empty() || !guard.is_empty();
+        let must_sync = !after.is_empty() || !execute.is_empty() || !guard.is_empty() || installs;
         let host = self.host(me);
         if !must_sync {
             if let Err(error) = host.store.write(records.clone(), Durability::Buffered) {
@@ -239,7 +249,7 @@ impl World {
             return self.rest(me);
         }
         let guard_file = batch.filter(|_| !guard.is_empty()).map(|batch| GuardFile { batch, records: guard });
-        host.saving = Some(Saving { records, guard_file, after, execute, notices });
+        host.saving = Some(Saving { records, guard_file, after, execute, installs, notices });
         let (generation, sync_max_us) = (host.generation, host.sync_max_us);
         let sync_us = self.storage.range(self.plan.settings.storage.sync_min_us, sync_max_us);
         self.queue.push(self.now_us + sync_us, Happening::Saved { me, generation });
@@ -272,7 +282,7 @@ impl World {
         if self.dies_here(me, (0, true))? {
             return Ok(());
         }
-        let Some(Saving { after, execute, notices, .. }) = self.host(me).saving.take() else { return Ok(()) };
+        let Some(Saving { after, execute, installs, notices, .. }) = self.host(me).saving.take() else { return Ok(()) };
         self.on_notices(me, notices)?;
         for outgoing in &after {
             self.send_outgoing(me, outgoing)?;
@@ -282,6 +292,9 @@ impl World {
         }
         self.host(me).jobs.extend(execute);
         self.plan_execution(me);
+        if installs {
+            self.begin_install(me)?;
+        }
         self.rest(me)
     }
 
@@ -432,6 +445,7 @@ impl World {
         }
         // Nothing signed is in it; its place in the order of batches is what matters.
         host.unsynced.push(WriteBatch::new());
+        self.keep_snapshot(me, job.sequence)?;
         self.give(me, Event::Executed(done.executed));
         Ok(())
     }
@@ -484,6 +498,8 @@ fn describe(me: u16, notice: &Notice) -> String {
         Notice::Contradiction(pair) => format!("{me} holds {} against {}", pair.kind(), pair.offender()),
         Notice::Standing(standing) => format!("{me} is {standing}"),
         Notice::Refused(refusal) => format!("the guard of {me} refuses: {refusal}"),
+        Notice::Transfer(notice) => transfer::describe(me, notice),
+        Notice::Camps(camps) => format!("ALARM: {me} sees results that leave no quorum possible: {camps:?}"),
         Notice::Intake(id, intake) => format!("{me} takes {id} in: {intake:?}"),
         Notice::Fresh { sequence, .. } => format!("{me} hears that the order is at {sequence}"),
         Notice::Statement(answer) => format!("{me} says that {} is committed", answer.signed.statement.committed),

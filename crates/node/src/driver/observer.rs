@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use quorate_replica::{Cause, CoreNotice, Notice, Now, Outbox, Replica, Standing};
+use quorate_replica::transfer::TransferNotice;
+use quorate_replica::{Camps, Cause, CoreNotice, Notice, Now, Outbox, Replica, Standing};
 use quorate_types::ids::{Sequence, ValidatorIndex};
 use quorate_types::message::Message;
 use tracing::{debug, error, info, warn};
@@ -96,6 +97,44 @@ impl Observer {
         }
     }
 
+    fn on_camps(&self, camps: &Camps) {
+        let sequence = camps.first().map_or(0, |(execution, _)| execution.sequence.0);
+        error!(
+            sequence,
+            "ALARM: no quorum of equal results is possible at this sequence; keep all files of all validators"
+        );
+        for (execution, voters) in camps {
+            let names: Vec<&str> = voters.iter().map(|voter| self.name(*voter)).collect();
+            let (state_root, receipts_root) = (execution.state_root, execution.receipts_root);
+            error!(sequence, ?state_root, ?receipts_root, voters = names.join(", "), "one camp");
+        }
+    }
+
+    fn on_transfer(&self, notice: &TransferNotice) {
+        match notice {
+            TransferNotice::Begins { checkpoint, parts } => {
+                info!(checkpoint = checkpoint.0, parts, "fetches the state of a checkpoint from other validators");
+            }
+            TransferNotice::Lied { provider, fault } => {
+                self.metrics.lying_chunks.add(1);
+                let provider = self.name(*provider);
+                error!(provider, %fault, "sent part of a state that isn't the certified one; it isn't asked again");
+            }
+            TransferNotice::Silent { provider } => {
+                self.metrics.silent_providers.add(1);
+                warn!(provider = self.name(*provider), "left a question for part of a state open; another is asked");
+            }
+            TransferNotice::GivenUp { checkpoint } => {
+                warn!(checkpoint = checkpoint.0, "the state of this checkpoint is fetched no longer");
+            }
+            TransferNotice::Complete { checkpoint, bytes } => {
+                self.metrics.transfers.add(1);
+                self.metrics.transferred_bytes.add(*bytes);
+                info!(checkpoint = checkpoint.0, bytes, "the state of a checkpoint is here");
+            }
+        }
+    }
+
     pub(crate) fn on_notice(&mut self, now: Now, notice: &Notice) {
         match notice {
             Notice::Core(notice) => self.on_core(notice),
@@ -126,6 +165,8 @@ impl Observer {
             Notice::Standing(standing) => info!(%standing, "standing"),
             Notice::Fresh { sequence, .. } => debug!(sequence = sequence.0, "a freshness round is complete"),
             Notice::Statement(_) => {}
+            Notice::Transfer(notice) => self.on_transfer(notice),
+            Notice::Camps(camps) => self.on_camps(camps),
             Notice::Refused(refusal) => {
                 self.metrics.guard_refusals.add(1);
                 error!(%refusal, "the signing guard refused: a fault in this program, please report it");

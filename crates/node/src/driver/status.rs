@@ -183,10 +183,14 @@ impl Judge {
             return (Mode::Following, text.to_owned());
         }
         if report.standing.is_quarantined() {
-            return (Mode::Following, report.standing.to_string());
+            let progress = progress(report).map_or_else(String::new, |progress| format!("; {progress}"));
+            return (Mode::Following, format!("{}{progress}", report.standing));
         }
         if self.watch.is_read_only() {
             return (Mode::ReadOnly, self.no_quorum(now_ms));
+        }
+        if let Some(progress) = progress(report) {
+            return (Mode::CatchingUp, progress);
         }
         if let Standing::Asking { .. } = report.standing {
             return (Mode::CatchingUp, report.standing.to_string());
@@ -213,4 +217,11 @@ impl Judge {
     fn name(&self, validator: ValidatorIndex) -> &str {
         self.names.get(validator.position()).map_or("?", String::as_str)
     }
+}
+
+/// How far a state from other validators is.
+fn progress(report: &Report) -> Option<String> {
+    let transfer = report.transfer?;
+    let (percent, mib) = (transfer.done_millionths / 10_000, transfer.bytes >> 20);
+    Some(format!("fetching the state of checkpoint {}: {percent} %, {mib} MiB", transfer.checkpoint))
 }

@@ -1,8 +1,9 @@
 //! Putting a node together: links, engine (driver, execution, intake), services.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use quorate_replica::transfer::Snapshots;
 use quorate_replica::{ExecutionSetup, Replica, Setup, records};
 use quorate_storage::Store;
 use quorate_transport::Connector;
@@ -25,13 +26,13 @@ use super::{CopyStore, Environment, Listeners, OpenStore, Plan};
 use crate::config::NodeConfig;
 use crate::driver::{Driver, Inputs, Judge, NodeStatus, Observer, WorkQueue, inbox};
 use crate::error::NodeError;
-use crate::executor::{Executor, SnapshotRequest};
+use crate::executor::{Checkpoints, Executor, SnapshotRequest};
 use crate::guard_file::GuardFile;
 use crate::hub::{Hub, HubLimits, Progress};
 use crate::intake::{OperationIntake, operation_intake};
 use crate::ledger::Ledger;
 use crate::metrics::{self, Counter, Metrics};
-use crate::peers::{BULK_FRAMES, CONTROL_FRAMES, Intake, Responders, log_peers};
+use crate::peers::{BULK_FRAMES, CONTROL_FRAMES, Intake, Responders, Sources, log_peers};
 use crate::persist::{Guard, Persist, guard_thread};
 use crate::pruner::Pruner;
 use crate::reads::{Reads, reads};
@@ -197,7 +198,11 @@ impl<S: Store, C: Connector> Base<S, C> {
             parameters: Arc::clone(&context.parameters),
             kinds: Arc::clone(&self.kinds),
         };
+        let checkpoints: Checkpoints<S> =
+            Arc::new(Mutex::new(Snapshots::new(self.identity.context.parameters.checkpoint_interval)));
         let executor = Executor {
+            checkpoints: Arc::clone(&checkpoints),
+            clock: clock.clone(),
             ledger: Arc::clone(&self.ledger),
             setup,
             metrics: Arc::clone(&self.metrics),
@@ -216,19 +221,18 @@ impl<S: Store, C: Connector> Base<S, C> {
             readers: Arc::clone(reads.answers()),
             observer,
             judge,
+            installing: None,
             stopping: self.stopping.clone(),
         };
-        self.start_intake(frames, &inputs, &post);
-        if let Some(retained) = self.config.retained_sequences {
-            let pruner = Pruner {
-                store: Arc::clone(&self.store),
-                retained,
-                checkpoint_interval: self.identity.context.parameters.checkpoint_interval,
-                threads: self.environment.threads,
-                stopping: self.stopping.clone(),
-            };
-            self.supervisor.task("pruning", pruner.run());
-        }
+        self.start_intake(frames, &inputs, (&post, &checkpoints));
+        let pruner = Pruner {
+            store: Arc::clone(&self.store),
+            retained: self.config.retained_sequences,
+            checkpoint_interval: self.identity.context.parameters.checkpoint_interval,
+            threads: self.environment.threads,
+            stopping: self.stopping.clone(),
+        };
+        self.supervisor.task("pruning", pruner.run());
         let (intake, batcher) = operation_intake(self.verifier.clone());
         self.supervisor.task("operations", batcher.run(self.stopping.clone()));
         self.start_on_thread("execution", executor.run())?;
@@ -261,12 +265,23 @@ impl<S: Store, C: Connector> Base<S, C> {
         Ok(Guard::Beside(handle))
     }
 
-    fn start_intake(&mut self, (control, bulk): Frames, inputs: &Inputs, post: &Post) {
+    fn start_intake(
+        &mut self,
+        (control, bulk): Frames,
+        inputs: &Inputs,
+        (post, checkpoints): (&Post, &Checkpoints<S>),
+    ) {
         let context = &self.identity.context;
         let (responders, workers) = Responders::new(context.set.size());
         for worker in workers {
+            let sources = Sources {
+                store: Arc::clone(&self.store),
+                checkpoints: Arc::clone(checkpoints),
+                epoch: context.epoch,
+                clock: self.environment.clock.clone(),
+            };
             let way = (post.clone(), self.environment.threads);
-            let answers = worker.run(Arc::clone(&self.store), context.epoch, way, self.stopping.clone());
+            let answers = worker.run(sources, way, self.stopping.clone());
             self.supervisor.task("answers", answers);
         }
         let names: Arc<[String]> = context.set.iter().map(|(_, info)| info.name.clone()).collect();

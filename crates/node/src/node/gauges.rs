@@ -63,6 +63,12 @@ impl Gauges {
             ("quorate_signs", "Whether it signs.", u64::from(report.standing.signs())),
             ("quorate_safety_alarm", "Whether it stopped over a contradiction.", u64::from(report.is_halted)),
             ("quorate_missing_validators", "Validators that are silent or sign nothing.", status.missing.len() as u64),
+            (
+                "quorate_transfer_done_millionths",
+                "How much of a state that is fetched is here.",
+                report.transfer.map_or(0, |transfer| u64::from(transfer.done_millionths)),
+            ),
+            ("quorate_diverged", "Whether the state isn't the certified one.", u64::from(report.diverged.is_some())),
         ];
         for (name, help, value) in figures {
             page.gauge(name, help, value);

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use quorate_crypto::{Scheme, SecretKey};
-use quorate_replica::{GuardFile as GuardContent, Replica, Setup, guard_file_to_write, records, recover};
+use quorate_replica::transfer::install;
+use quorate_replica::{
+    Ended, GuardFile as GuardContent, Quarantine, Replica, Setup, Standing, guard_file_to_write, records, recover,
+};
 use quorate_storage::Store;
 use quorate_transport::tls::{NetworkIdentity, server_config};
 use quorate_types::genesis::Genesis;
@@ -152,11 +155,19 @@ pub(super) fn recover_replica<S: Store>(
     };
     let (context, me) = (setup.context.clone(), setup.me);
     let (reads, now) = (Reads::new(Arc::clone(store)), clock.now());
+    if let Some(checkpoint) = install(&**store)? {
+        info!(
+            checkpoint = checkpoint.0,
+            "the state of a checkpoint was put in place, where the last process had stopped"
+        );
+    }
     let replica = recover(&reads, content.as_ref(), setup, now)?;
     let found = reads.into_entries();
     let start = Start { cluster: context.cluster, genesis: String::new(), me, now, guard_file: content.clone(), found };
-    // What shows why it is in quarantine isn't written over.
-    let mut file = file.filter(|_| !replica.standing().is_quarantined());
+    // What shows why it is in quarantine isn't written over. A wrong state is repaired, and then it signs again.
+    let may_sign = !replica.standing().is_quarantined()
+        || matches!(replica.standing(), Standing::Quarantined(Quarantine::Earlier(Ended::Diverged(_))));
+    let mut file = file.filter(|_| may_sign);
     if let (Some(file), Some(content)) = (&mut file, &content)
         && let Some(missing) = guard_file_to_write(&**store, content, &context, me)?
     {

@@ -1,17 +1,21 @@
 //! Answers to what other validators ask for, from the store (protocol §9). One queue per peer: whoever asks
 //! too much makes only itself wait.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use quorate_replica::records::RecordError;
 use quorate_replica::{Outgoing, Recipient, serve};
 use quorate_storage::Store;
 use quorate_types::ids::{Epoch, ValidatorIndex};
-use quorate_types::message::Request;
+use quorate_types::limits::CHUNK_BYTES;
+use quorate_types::message::{Message, Request};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::error::NodeError;
+use crate::executor::Checkpoints;
 use crate::tap::Post;
 use crate::threads::Threads;
 
@@ -20,6 +24,9 @@ const QUESTIONS: usize = 64;
 
 /// Bytes of one answer: some bundles. The peer asks on from there.
 const ANSWER_BYTES: usize = 2 << 20;
+
+/// The pause after a part of a snapshot: with its size, 64 MiB per second to each peer at most.
+const PART_PAUSE: Duration = Duration::from_millis(8);
 
 /// Where questions go, by peer.
 #[derive(Clone, Debug)]
@@ -58,8 +65,7 @@ impl Responder {
     /// Works until the node stops or the store fails.
     pub(crate) async fn run<S: Store>(
         mut self,
-        store: Arc<S>,
-        epoch: Epoch,
+        sources: Sources<S>,
         (post, threads): (Post, Threads),
         stopping: CancellationToken,
     ) -> Result<(), NodeError> {
@@ -69,9 +75,10 @@ impl Responder {
                 request = self.questions.recv() => request,
             };
             let Some(request) = request else { return Ok(()) };
-            let (store, tap, to) = (Arc::clone(&store), post.tap.clone(), Recipient::One(self.peer));
+            let (sources, tap, to) = (sources.clone(), post.tap.clone(), Recipient::One(self.peer));
+            let is_part = matches!(request, Request::Chunk { .. });
             let read = threads.blocking(move || {
-                let messages = serve::answer(&*store, epoch, &request, ANSWER_BYTES)?;
+                let messages = sources.answer(&request)?;
                 let messages = messages.into_iter().map(|message| Outgoing { to, message });
                 Ok::<_, RecordError>(Post::pack(&tap, messages.collect()))
             });
@@ -81,6 +88,38 @@ impl Responder {
                 Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                 Err(_) => return Ok(()),
             }
+            if is_part {
+                tokio::time::sleep(PART_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Where answers come from.
+pub(crate) struct Sources<S: Store> {
+    pub(crate) store: Arc<S>,
+    pub(crate) checkpoints: Checkpoints<S>,
+    pub(crate) epoch: Epoch,
+    pub(crate) clock: Clock,
+}
+
+impl<S: Store> Clone for Sources<S> {
+    fn clone(&self) -> Self {
+        let Self { store, checkpoints, epoch, clock } = self;
+        Self { store: Arc::clone(store), checkpoints: Arc::clone(checkpoints), epoch: *epoch, clock: clock.clone() }
+    }
+}
+
+impl<S: Store> Sources<S> {
+    fn answer(&self, request: &Request) -> Result<Vec<Message>, RecordError> {
+        let now_ms = self.clock.now().monotonic_ms;
+        let handed = {
+            let mut checkpoints = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+            checkpoints.answer(&*self.store, request, now_ms)?
+        };
+        match handed.read(CHUNK_BYTES)? {
+            Some(message) => Ok(vec![message]),
+            None => serve::answer(&*self.store, self.epoch, request, ANSWER_BYTES),
         }
     }
 }

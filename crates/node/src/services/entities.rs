@@ -115,7 +115,7 @@ impl<S: Store> Api<S> {
             _ => {}
         }
         let age_ms = self.age_ms();
-        let snapshot = self.ledger.store().snapshot().map_err(|error| self.store_fault(error))?;
+        let snapshot = self.snapshot()?;
         Ok(Fresh { snapshot, age_ms })
     }
 

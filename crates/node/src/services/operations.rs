@@ -271,7 +271,7 @@ impl<S: Store> Api<S> {
     fn get_author(&self, author: &[u8]) -> Result<pb::GetAuthorResponse, ApiFault> {
         let author = public_key("author", author)?;
         let fault = |error| self.store_fault(error);
-        let snapshot = self.ledger.store().snapshot().map_err(fault)?;
+        let snapshot = self.snapshot()?;
         let state = StateAt(&snapshot);
         let at = read::position(&state).map_err(fault)?;
         let (sequence, time) = at.map_or((Sequence::ZERO, BlockTime::ZERO), |at| (at.sequence, at.time));
@@ -294,7 +294,7 @@ impl<S: Store> Api<S> {
 
     fn heads_of(&self, entity: &EntityId) -> Result<pb::GetHeadsResponse, ApiFault> {
         let fault = |error| self.store_fault(error);
-        let snapshot = self.ledger.store().snapshot().map_err(fault)?;
+        let snapshot = self.snapshot()?;
         let state = StateAt(&snapshot);
         let at = read::position(&state).map_err(fault)?;
         let found = read::entity(&state, entity).map_err(fault)?;
@@ -306,7 +306,7 @@ impl<S: Store> Api<S> {
     /// Walks back over the executed operations: one that no later one names as parent is a head.
     fn heads(&self) -> Result<pb::GetHeadsResponse, ApiFault> {
         let fault = |error| self.store_fault(error);
-        let snapshot = self.ledger.store().snapshot().map_err(fault)?;
+        let snapshot = self.snapshot()?;
         let state = StateAt(&snapshot);
         let top = read::position(&state).map_err(fault)?.map_or(Sequence::ZERO, |at| at.sequence);
         let (mut parents, mut heads, mut seen) = (std::collections::BTreeSet::new(), Vec::new(), 0);

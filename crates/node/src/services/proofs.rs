@@ -42,7 +42,7 @@ impl<S: Store> Api<S> {
         deadline: Instant,
     ) -> Result<Certified<S::Snapshot>, ApiFault> {
         self.executed(at_least.0, deadline).await?;
-        let snapshot = self.ledger.store().snapshot().map_err(|error| self.store_fault(error))?;
+        let snapshot = self.snapshot()?;
         let at = quorate_replica::machine::read::position(&StateAt(&snapshot));
         let at = at.map_err(|error| self.store_fault(error))?;
         let Some(sequence) = at.map(|at| at.sequence) else {

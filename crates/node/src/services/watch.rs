@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::Stream;
 use quorate_replica::machine::read;
-use quorate_storage::{StateOf, Store};
+use quorate_storage::{StateAt, Store};
 use quorate_transport::convert::{proven_receipt, signed_operation_to_wire, value_to_wire, wire};
 use quorate_transport::fault::{ApiFault, Reason};
 use quorate_transport::pb::operations::v1 as pb;
@@ -210,7 +210,8 @@ impl<S: Store> Watch<S> {
 
     /// The change, with the value if the entity still is as the operation left it.
     fn change(&self, receipt: &Receipt, version: &EntityVersion) -> Result<pb::EntityChange, End> {
-        let state = StateOf(self.api.ledger.store());
+        let snapshot = self.api.snapshot()?;
+        let state = StateAt(&snapshot);
         let now = read::entity(&state, &version.entity).map_err(|error| self.api.store_fault(error))?;
         let as_left = |entity: &quorate_replica::machine::Entity| {
             entity.header.version == version.version && entity.header.last == receipt.operation

@@ -9,4 +9,5 @@ mod listeners;
 mod ordering;
 mod reads;
 mod recording;
+mod transfer;
 mod watching;

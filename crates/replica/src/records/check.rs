@@ -10,6 +10,7 @@ use quorate_types::ids::Sequence;
 use quorate_types::proposal::Proposal;
 use quorate_types::receipt::Receipt;
 use quorate_types::signed::Signed;
+use quorate_types::snapshot::Entry;
 use quorate_types::view_change::{Complaint, NewView, ViewChangeMessage};
 use quorate_types::vote::{Certificate, Vote};
 
@@ -19,6 +20,7 @@ use super::{
     NEW_VIEW, PREPARED, Place, RESULTS, VIEW_CHANGE, VOTES, ViewState,
 };
 use crate::standing::Ended;
+use crate::transfer::{Divergence, TransferMark};
 
 /// Length of the key of a [`Place`]: an operation's id alone.
 const PLACE_KEY_BYTES: usize = 32;
@@ -42,7 +44,11 @@ pub fn admit(family: Family, key: &[u8], value: &[u8]) -> Result<(), RecordError
             b"ended" => reads::<Ended>(family, key, value),
             b"executed" => reads::<ExecutedMark>(family, key, value),
             b"delivered" => reads::<Delivered>(family, key, value),
-            b"stable" | b"pruned" | b"certified" => reads::<Sequence>(family, key, value),
+            b"transfer" => reads::<TransferMark>(family, key, value),
+            b"divergence" => reads::<Divergence>(family, key, value),
+            b"stable" | b"pruned" | b"certified" | b"swept" | b"installing" | b"wrong-from" => {
+                reads::<Sequence>(family, key, value)
+            }
             _ => unknown(),
         },
         Family::Protocol if key == b"view" => reads::<ViewState>(family, key, value),
@@ -71,6 +77,7 @@ pub fn admit(family: Family, key: &[u8], value: &[u8]) -> Result<(), RecordError
             Some(RESULTS) => reads::<Execution>(family, key, value),
             _ => unknown(),
         },
+        Family::Incoming => reads::<Entry>(family, key, value),
         Family::Bundles => reads::<Bundle>(family, key, value),
         Family::Receipts => reads::<Receipt>(family, key, value),
         Family::Operations if key.len() == PLACE_KEY_BYTES => reads::<Place>(family, key, value),

@@ -79,6 +79,27 @@ pub fn votes_at<S: Store>(
     }
 }
 
+/// The keys of the bundles of a lane with numbers from `from` up to and without `to`.
+///
+/// # Errors
+/// If the store fails.
+pub fn bundles_between<S: Store>(
+    store: &S,
+    epoch: Epoch,
+    lane: ValidatorIndex,
+    (from, to): (BundleNumber, BundleNumber),
+    mut take: impl FnMut(&[u8]),
+) -> Result<(), RecordError> {
+    let (mut from, to) = (key(&[], &[&epoch, &lane, &from]), key(&[], &[&epoch, &lane, &to]));
+    loop {
+        let entries = store.scan(Family::Bundles, &from, &to, PAGE)?;
+        entries.iter().for_each(|(key, _)| take(key));
+        let Some((mut last, _)) = entries.into_iter().nth(PAGE - 1) else { return Ok(()) };
+        last.push(0);
+        from = last;
+    }
+}
+
 /// This validator's own execution votes of an epoch above a sequence.
 ///
 /// # Errors

@@ -88,6 +88,14 @@ impl<T: Canonical> Slot<T> {
         found.map(|bytes| open(self.family, &self.key, &bytes)).transpose()
     }
 
+    /// The value in bytes that were read here.
+    ///
+    /// # Errors
+    /// If they aren't a value of this type and version.
+    pub(crate) fn open(&self, bytes: &[u8]) -> Result<T, RecordError> {
+        open(self.family, &self.key, bytes)
+    }
+
     /// Whether anything is kept here.
     ///
     /// # Errors

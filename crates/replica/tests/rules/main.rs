@@ -11,3 +11,5 @@ mod reading;
 mod results;
 #[expect(clippy::unwrap_used, reason = "in a test's helpers a panic is the report")]
 mod standing;
+#[expect(clippy::unwrap_used, reason = "in a test's helpers a panic is the report")]
+mod transfer;

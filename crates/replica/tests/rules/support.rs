@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use quorate_crypto::{Digest, Scheme, SecretKey};
 use quorate_replica::machine::tree::Cache;
+use quorate_replica::transfer::{self, Snapshots, TransferNotice};
 use quorate_replica::{
     Event, Executed, ExecutionSetup, GuardFile, Notice, Now, Outbox, Recipient, Replica, Setup, create_store,
-    execution, records, recover, serve,
+    execution, pruning, records, recover, serve,
 };
-use quorate_storage::{Durability, Family, MemoryStore, Store, WriteBatch};
+use quorate_storage::{Durability, Family, MemorySnapshot, MemoryStore, Store, WriteBatch};
 use quorate_types::contradiction::Contradiction;
 use quorate_types::execution::Execution;
 use quorate_types::freshness::{FreshnessAnswer, Nonce};
@@ -77,7 +78,13 @@ pub(crate) struct Host {
     /// Results of freshness rounds.
     pub(crate) fresh: Vec<(Nonce, Sequence)>,
     pub(crate) statements: Vec<FreshnessAnswer>,
+    /// Checkpoints that it can hand over.
+    pub(crate) snapshots: Snapshots<MemorySnapshot>,
+    pub(crate) transfers: Vec<TransferNotice>,
 }
+
+/// What an answer of one validator to another becomes on its way.
+type Tamper = Box<dyn FnMut(usize, usize, Message) -> Vec<Message>>;
 
 /// Which messages get through: from, to, what.
 type Links = Box<dyn Fn(usize, usize, &Message) -> bool>;
@@ -89,6 +96,7 @@ pub(crate) struct Cluster {
     pub(crate) now: Now,
     pub(crate) wire: VecDeque<(usize, usize, Message)>,
     pub(crate) links: Links,
+    pub(crate) tamper: Tamper,
     /// Everything ever sent, as (sender, message).
     pub(crate) sent: Vec<(usize, Message)>,
     nonce: u64,
@@ -108,7 +116,8 @@ impl Cluster {
         let now = Now { monotonic_ms: 1_000, wall_ms: WALL_MS };
         let links: Links = Box::new(|_, _, _| true);
         let (hosts, wire, sent) = (Vec::new(), VecDeque::new(), Vec::new());
-        let mut cluster = Self { genesis, context, hosts, now, wire, links, sent, nonce: 0 };
+        let tamper: Tamper = Box::new(|_, _, answer| vec![answer]);
+        let mut cluster = Self { genesis, context, hosts, now, wire, links, tamper, sent, nonce: 0 };
         for index in 0..validators {
             let store = cluster.fresh_store(index);
             let host = cluster.boot(index, store, Some(GuardFile::default()));
@@ -140,7 +149,15 @@ impl Cluster {
             jobs,
             fresh,
             statements,
+            snapshots: Snapshots::new(self.context.parameters.checkpoint_interval),
+            transfers: Vec::new(),
         };
+        self.catch_up(&mut host);
+        host
+    }
+
+    /// Executes what is delivered and not executed.
+    fn catch_up(&self, host: &mut Host) {
         let setup = self.execution();
         while let Some(job) = execution::next_job(&host.store).unwrap() {
             let done = execution::execute(&host.store, &setup, &mut Cache::default(), &job).unwrap();
@@ -149,7 +166,25 @@ impl Cluster {
             host.replica.step(self.now, Event::Executed(done.executed), &mut out);
             host.store.write(out.records, Durability::Synced).unwrap();
         }
-        host
+    }
+
+    /// The state that was received takes the place of the old, and the replica is built anew.
+    fn install(&mut self, at: usize) {
+        let mut host = self.hosts.remove(at);
+        transfer::install(&host.store).unwrap();
+        host.snapshots.clear();
+        host.replica = host.replica.resume(&host.store, self.now).unwrap();
+        self.catch_up(&mut host);
+        self.hosts.insert(at, host);
+    }
+
+    /// Everything that may go below `retained` sequences leaves a validator's store.
+    pub(crate) fn prune(&self, at: usize, retained: u64) {
+        let store = &self.hosts[at].store;
+        let floor = pruning::floor(store, retained).unwrap();
+        let pruned = pruning::prune(store, floor, self.context.parameters.checkpoint_interval, u64::MAX).unwrap();
+        store.write(pruned.batch, Durability::Synced).unwrap();
+        store.write(transfer::sweep(store).unwrap(), Durability::Synced).unwrap();
     }
 
     /// The process of `at` ends and starts again, with what its store and its guard file hold.
@@ -200,6 +235,7 @@ impl Cluster {
                 Notice::Contradiction(pair) => host.contradictions.push((**pair).clone()),
                 Notice::Fresh { nonce, sequence } => host.fresh.push((*nonce, *sequence)),
                 Notice::Statement(answer) => host.statements.push((**answer).clone()),
+                Notice::Transfer(notice) => host.transfers.push(*notice),
                 Notice::Refused(refusal) => panic!("the guard refused: {refusal}"),
                 _ => {}
             }
@@ -220,6 +256,9 @@ impl Cluster {
                 }
             }
         }
+        if out.install.is_some() {
+            return self.install(at);
+        }
         // What execution reports may lead to more of it: in order, one after the other.
         let is_busy = !self.hosts[at].jobs.is_empty();
         self.hosts[at].jobs.extend(out.execute);
@@ -231,7 +270,12 @@ impl Cluster {
 
     fn execute(&mut self, at: usize, job: &quorate_replica::ExecutionJob) {
         let done = execution::execute(&self.hosts[at].store, &self.execution(), &mut Cache::default(), job).unwrap();
-        self.hosts[at].store.write(done.batch, Durability::Buffered).unwrap();
+        let host = &mut self.hosts[at];
+        host.store.write(done.batch, Durability::Buffered).unwrap();
+        if host.snapshots.wants(job.sequence) {
+            let snapshot = host.store.snapshot().unwrap();
+            host.snapshots.keep(&host.store, (job.sequence, snapshot), self.now.monotonic_ms).unwrap();
+        }
         if !self.hosts[at].is_deaf_to_results {
             self.report(at, done.executed);
         }
@@ -268,8 +312,17 @@ impl Cluster {
                 if let Message::Request(request) = &message
                     && !matches!(request, Request::Freshness(_))
                 {
-                    let answers = serve::answer(&self.hosts[to].store, Epoch(0), request, 1 << 20).unwrap();
-                    self.wire.extend(answers.into_iter().map(|answer| (to, from, answer)));
+                    let host = &mut self.hosts[to];
+                    let answer = host.snapshots.answer(&host.store, request, self.now.monotonic_ms).unwrap();
+                    let answer = answer.read(1 << 10).unwrap();
+                    let answers = match answer {
+                        Some(answer) => vec![answer],
+                        None => serve::answer(&host.store, Epoch(0), request, 1 << 20).unwrap(),
+                    };
+                    for answer in answers {
+                        let answers = (self.tamper)(to, from, answer);
+                        self.wire.extend(answers.into_iter().map(|answer| (to, from, answer)));
+                    }
                     continue;
                 }
                 self.deliver(from, to, message);

@@ -1,0 +1,176 @@
+//! Handing the state over (protocol §8.7): snapshots of checkpoints, and chunks out of them.
+//!
+//! The shell takes a snapshot right after executing each checkpoint's sequence, before the next one, and keeps it
+//! here. Once the checkpoint is stable it is handed out; the newest one always, the one before for as long as
+//! somebody asks for it. So who is in the middle of a transfer isn't left alone by every new checkpoint, and who
+//! never comes back holds nothing up.
+
+use quorate_machine::tree;
+use quorate_storage::{Snapshot, StateAt, Store, StoreError, TreeAt};
+use quorate_types::ids::Sequence;
+use quorate_types::limits::CHUNK_BYTES;
+use quorate_types::message::{Message, Request};
+use quorate_types::snapshot::{Checkpoint, Chunk, Span};
+
+use crate::records::{self, RecordError};
+
+/// A checkpoint that isn't the newest is kept so long after the last question for it.
+const KEPT_MS: u64 = 30_000;
+
+/// Snapshots of checkpoints that aren't stable yet, at most; the oldest go first.
+const MAX_UNSTABLE: usize = 4;
+
+/// The snapshots held.
+#[derive(Debug)]
+pub struct Snapshots<N> {
+    interval: u64,
+    stable: Sequence,
+    /// By sequence, ascending.
+    held: Vec<Held<N>>,
+}
+
+#[derive(Debug)]
+struct Held<N> {
+    sequence: Sequence,
+    snapshot: N,
+    /// When somebody asked for it, or was told of it, last; 0: never.
+    asked_ms: u64,
+}
+
+/// What a question leads to.
+#[derive(Debug)]
+pub enum Handed<N> {
+    /// Nothing: it is another kind of question, or nothing can be handed over.
+    Nothing,
+    /// This answer.
+    Answer(Message),
+    /// Part of this snapshot, which takes some reading: [`Handed::read`].
+    Part(N, Sequence, Span),
+}
+
+impl<N: Snapshot> Handed<N> {
+    /// The answer, if there is one; part of a snapshot with at most `budget_bytes` of entries, or a single one.
+    ///
+    /// # Errors
+    /// If the snapshot can't be read.
+    pub fn read(self, budget_bytes: usize) -> Result<Option<Message>, StoreError> {
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Answer(message) => Ok(Some(message)),
+            Self::Part(snapshot, checkpoint, span) => {
+                let part = chunk(&snapshot, (checkpoint, span), budget_bytes.min(CHUNK_BYTES))?;
+                Ok(Some(Message::Chunk(Box::new(part))))
+            }
+        }
+    }
+}
+
+impl<N: Snapshot + Clone> Snapshots<N> {
+    /// None yet; every `checkpoint_interval` sequences there is a checkpoint.
+    #[must_use]
+    pub fn new(checkpoint_interval: u32) -> Self {
+        Self { interval: u64::from(checkpoint_interval).max(1), stable: Sequence::ZERO, held: Vec::new() }
+    }
+
+    /// Whether the state right after this sequence is to be kept.
+    #[must_use]
+    pub const fn wants(&self, executed: Sequence) -> bool {
+        executed.0 > 0 && executed.0.is_multiple_of(self.interval)
+    }
+
+    /// Keeps a snapshot of the store right after a checkpoint's sequence; what isn't needed any more goes.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub fn keep<S: Store>(
+        &mut self,
+        store: &S,
+        (sequence, snapshot): (Sequence, N),
+        now_ms: u64,
+    ) -> Result<(), RecordError> {
+        self.held.retain(|held| held.sequence < sequence);
+        self.held.push(Held { sequence, snapshot, asked_ms: 0 });
+        self.tidy(store, now_ms)
+    }
+
+    /// Everything held is of a state that isn't this validator's any more.
+    pub fn clear(&mut self) {
+        self.held.clear();
+    }
+
+    /// The newest stable checkpoint stays, of the older ones the one that was asked for last if that was lately, and
+    /// some that aren't stable yet.
+    fn tidy<S: Store>(&mut self, store: &S, now_ms: u64) -> Result<(), RecordError> {
+        self.stable = records::stable().read(store)?.unwrap_or_default();
+        let stable = self.stable;
+        let unstable = self.held.iter().filter(|held| held.sequence > stable).count();
+        if unstable > MAX_UNSTABLE {
+            let oldest = self.held.iter().position(|held| held.sequence > stable);
+            oldest.map(|at| self.held.remove(at));
+        }
+        let Some(newest) = self.newest().map(|held| held.sequence) else { return Ok(()) };
+        let is_wanted = |held: &&Held<N>| held.asked_ms > 0 && now_ms.saturating_sub(held.asked_ms) < KEPT_MS;
+        let wanted = self.held.iter().filter(|held| held.sequence < newest).filter(is_wanted);
+        let before = wanted.max_by_key(|held| held.asked_ms).map(|held| held.sequence);
+        self.held.retain(|held| held.sequence >= newest || Some(held.sequence) == before);
+        Ok(())
+    }
+
+    fn newest(&self) -> Option<&Held<N>> {
+        self.held.iter().rev().find(|held| held.sequence <= self.stable)
+    }
+
+    /// What follows from a question for a checkpoint, for part of one, or for a stretch of the chain, or of its
+    /// execution certificates, that is pruned.
+    ///
+    /// # Errors
+    /// If the store fails or its records are damaged.
+    pub fn answer<S: Store>(&mut self, store: &S, request: &Request, now_ms: u64) -> Result<Handed<N>, RecordError> {
+        let is_for_it = match *request {
+            Request::Checkpoint | Request::Chunk { .. } => true,
+            Request::Segment(from) | Request::Execution(from) => {
+                from <= records::pruned().read(store)?.unwrap_or_default()
+            }
+            _ => false,
+        };
+        if !is_for_it {
+            return Ok(Handed::Nothing);
+        }
+        self.tidy(store, now_ms)?;
+        if let Request::Chunk { checkpoint, span } = *request {
+            let stable = self.stable;
+            let held = self.held.iter_mut().find(|held| held.sequence == checkpoint && checkpoint <= stable);
+            if let Some(held) = held {
+                held.asked_ms = now_ms.max(1);
+                return Ok(Handed::Part(held.snapshot.clone(), checkpoint, span));
+            }
+        }
+        self.checkpoint(store, now_ms)
+    }
+
+    /// The newest checkpoint that can be handed over; whoever hears of it may ask for it.
+    fn checkpoint<S: Store>(&mut self, store: &S, now_ms: u64) -> Result<Handed<N>, RecordError> {
+        let stable = self.stable;
+        let newest = self.held.iter_mut().rev().find(|held| held.sequence <= stable);
+        let Some(held) = newest else { return Ok(Handed::Nothing) };
+        let Some(certificate) = records::execution(held.sequence).read(store)? else { return Ok(Handed::Nothing) };
+        let slot = records::proposal(&certificate.execution.proposal);
+        let bytes = held.snapshot.get(slot.family(), slot.key())?;
+        let Some(proposal) = bytes.map(|bytes| slot.open(&bytes)).transpose()? else { return Ok(Handed::Nothing) };
+        held.asked_ms = now_ms.max(1);
+        let pruned = records::pruned().read(store)?.unwrap_or_default();
+        Ok(Handed::Answer(Message::Checkpoint(Box::new(Checkpoint { certificate, proposal, pruned }))))
+    }
+}
+
+/// The entries of a snapshot from a place on, as many as fit into a chunk, with the paths of both bounds.
+fn chunk<N: Snapshot>(
+    snapshot: &N,
+    (checkpoint, span): (Sequence, Span),
+    budget_bytes: usize,
+) -> Result<Chunk, StoreError> {
+    let tree = TreeAt(snapshot);
+    let (entries, span) = tree::entries(&tree, &StateAt(snapshot), span, budget_bytes)?;
+    let (first, last) = (tree::path(&tree, &span.from)?, tree::path(&tree, &span.to)?);
+    Ok(Chunk { checkpoint, span, entries, first, last })
+}

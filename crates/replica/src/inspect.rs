@@ -10,17 +10,21 @@ use std::collections::BTreeMap;
 use quorate_crypto::Digest;
 use quorate_machine::tree;
 use quorate_proof::sparse::{self, Finding as Shown, Leaf};
-use quorate_storage::{Family, Store, StoreError, TreeOf};
+use quorate_storage::{Family, StateOf, Store, StoreError, TreeOf};
 use quorate_types::execution::Execution;
 use quorate_types::ids::{BundleNumber, Epoch, Sequence, ValidatorIndex};
 use quorate_types::merkle;
 use quorate_types::proposal::Proposal;
 use quorate_types::receipt::Receipt;
+use quorate_types::snapshot::{Entry, Span};
 
 use crate::records::{self, RecordError};
 
 /// Entries read at once.
 const PAGE: usize = 256;
+
+/// Bytes of entries read at once by their names.
+const NAMES_BYTES: usize = 1 << 20;
 
 /// Findings told one by one, at most; the rest is counted.
 pub const MAX_FINDINGS: usize = 1_000;
@@ -251,11 +255,11 @@ fn state<S: Store>(
     inspection: &mut Inspection,
     progress: &mut dyn FnMut(Stage, u64),
 ) -> Result<(), RecordError> {
-    let Some(mark) = records::executed().read(store)? else { return Ok(()) };
-    // Halfway from the old state to another: the next start goes on with that (protocol §8.7).
+    // While the state of another validator takes its place it is nobody's; the next start goes on with that.
     if records::installing().is_kept(store)? {
         return Ok(());
     }
+    let Some(mark) = records::executed().read(store)? else { return Ok(()) };
     let signed = mark.execution.state_root;
     leaves.sort_unstable_by_key(|leaf| leaf.key);
     inspection.leaves = leaves.len() as u64;
@@ -269,6 +273,7 @@ fn state<S: Store>(
         inspection.find("tree", format!("its root is {in_tree}, and that of the state is {root}"));
         return Ok(());
     }
+    names(store, &leaves, inspection)?;
     for (done, leaf) in (1..).zip(&leaves) {
         let path = tree::path(&TreeOf(store), &leaf.key)?;
         if path.prove(&leaf.key, root) != Some(Shown::Present(leaf.value)) {
@@ -276,6 +281,25 @@ fn state<S: Store>(
         }
         if done % PAGE as u64 == 0 || done == inspection.leaves {
             progress(Stage::State, done);
+        }
+    }
+    Ok(())
+}
+
+/// The names beside the tree, by which the state is handed over to others, are those of the entries, each once
+/// (protocol §8.7).
+fn names<S: Store>(store: &S, leaves: &[Leaf], inspection: &mut Inspection) -> Result<(), RecordError> {
+    let mut done = 0;
+    while let Some(from) = leaves.get(done).map(|leaf| leaf.key) {
+        let span = Span { from, ..Span::ALL };
+        let (entries, _) = tree::entries(&TreeOf(store), &StateOf(store), span, NAMES_BYTES)?;
+        let is_right = |(entry, leaf): (&Entry, &Leaf)| Leaf::of(&entry.key, &entry.value) == *leaf;
+        let right = entries.iter().zip(&leaves[done..]).take_while(|pair| is_right(*pair)).count();
+        done += right;
+        if right < entries.len() || right == 0 {
+            let place = leaves.get(done).map_or_else(|| "tree".to_owned(), |leaf| format!("tree/{}", leaf.key));
+            inspection.find(place, "the names of the entries aren't those of the state from here on");
+            return Ok(());
         }
     }
     Ok(())

@@ -6,7 +6,9 @@ use futures::stream;
 use quorate_transport::channel::{ChannelFault, ChannelTiming, channel, unix_channel};
 use quorate_transport::pb::admin::v1::admin_client::AdminClient;
 use quorate_transport::pb::admin::v1::admin_server::{Admin, AdminServer};
-use quorate_transport::pb::admin::v1::{SetLogFilterRequest, SetLogFilterResponse, ShutdownRequest, ShutdownResponse};
+use quorate_transport::pb::admin::v1::{
+    CopyStoreRequest, CopyStoreResponse, SetLogFilterRequest, SetLogFilterResponse, ShutdownRequest, ShutdownResponse,
+};
 use quorate_transport::serve::{AcceptLimits, ConnectionInfo, incoming};
 use quorate_transport::tls::{Authority, client_config, server_config};
 use quorate_transport::{Connector, TcpConnector};
@@ -31,6 +33,10 @@ impl Admin for Echo {
 
     async fn shutdown(&self, _: Request<ShutdownRequest>) -> Result<Response<ShutdownResponse>, Status> {
         Ok(Response::new(ShutdownResponse { executed: 7 }))
+    }
+
+    async fn copy_store(&self, _: Request<CopyStoreRequest>) -> Result<Response<CopyStoreResponse>, Status> {
+        Err(Status::unimplemented("there is no store here"))
     }
 }
 

@@ -56,7 +56,8 @@ fn a_flipped_bit_is_found_wherever_it_is() {
     let store = used();
     for family in Family::ALL {
         let entries = all(&store, family);
-        assert!(!entries.is_empty(), "{family} has entries");
+        // Entries of another validator's state are there during a transfer only.
+        assert!(!entries.is_empty() || family == Family::Incoming, "{family} has entries");
         for (key, value) in entries.iter().step_by(1 + entries.len() / 8) {
             let damaged = copy(&store);
             assert!(damaged.flip_bit(family, key, value.len() * 4));

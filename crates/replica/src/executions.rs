@@ -157,9 +157,13 @@ impl Executions {
         }
     }
 
-    /// The own results, ascending, that were not voted on; each is given once.
+    /// The own results in reach, ascending, that were not voted on; each is given once. Checkpoints may become
+    /// stable far above a certificate that is missing: a vote so far ahead would be dropped here and elsewhere,
+    /// and be missing itself when its turn comes.
     pub(crate) fn take_unvoted(&mut self) -> Vec<Execution> {
-        std::mem::take(&mut self.unvoted).into_values().collect()
+        let beyond = Sequence(self.certified.0.saturating_add(self.reach).saturating_add(1));
+        let later = self.unvoted.split_off(&beyond);
+        std::mem::replace(&mut self.unvoted, later).into_values().collect()
     }
 
     /// Sequences where both sides are known now: own result and certified one. Each is given once.
@@ -292,6 +296,25 @@ mod tests {
         let settled: Vec<u64> = executions.settle().iter().map(|(own, _)| own.sequence.0).collect();
         assert_eq!(settled, [3, 4]);
         assert_eq!(executions.certified(), Sequence(5));
+    }
+
+    /// protocol §3.5: a checkpoint may become stable far above a missing certificate; results up there are voted
+    /// on when the certificates before them are held.
+    #[test]
+    fn results_out_of_reach_are_voted_on_later() {
+        let mut executions = Executions::new(3, 10, Sequence(5));
+        (6..=20).for_each(|sequence| executions.on_own(vote(0, sequence, 7).statement.execution));
+        let taken = |executions: &mut Executions| -> Vec<u64> {
+            executions.take_unvoted().iter().map(|execution| execution.sequence.0).collect()
+        };
+        assert_eq!(taken(&mut executions), (6..=15).collect::<Vec<u64>>());
+        assert_eq!(taken(&mut executions), []);
+        let certificate = |sequence| ExecutionCertificate {
+            execution: vote(0, sequence, 7).statement.execution,
+            signatures: Vec::new(),
+        };
+        (6..=8).for_each(|sequence| assert!(executions.on_certificate(&certificate(sequence))));
+        assert_eq!(taken(&mut executions), [16, 17, 18]);
     }
 
     #[test]

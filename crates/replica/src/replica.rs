@@ -368,6 +368,7 @@ impl Replica {
     /// The end of a turn: what gathered goes out (architecture §5), timers are judged, status is sent.
     fn on_turn(&mut self, now: Now, out: &mut Outbox) {
         self.begin_signing_if_heard(now, out);
+        self.vote_on_results(now, out);
         if std::mem::take(&mut self.settles_anew) {
             self.settle_executions(now, out);
         }

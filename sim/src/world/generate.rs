@@ -87,17 +87,20 @@ pub enum Profile {
     NewViews,
     /// A lost store in each run.
     LostStores,
+    /// Anything, in short.
+    Brief,
 }
 
 impl Profile {
     /// All, by name.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("any", Self::Any),
         ("hostile", Self::Hostile),
         ("views", Self::Views),
         ("restarts", Self::Restarts),
         ("new-views", Self::NewViews),
         ("lost-stores", Self::LostStores),
+        ("brief", Self::Brief),
     ];
 
     /// Its name.
@@ -115,6 +118,7 @@ impl Profile {
             Self::Views => "few faults but those that change views, often",
             Self::Restarts => "view changes and restarts",
             Self::NewViews => "primaries that start views twice, or hide what they know",
+            Self::Brief => "as any, but at most 4 validators, 0.6 s of faults and 10 operations: for very many seeds",
             Self::LostStores => "a store lost, damaged or rolled back in each run, and disks that fail",
         }
     }
@@ -122,7 +126,7 @@ impl Profile {
     /// The kinds of faults and the sizes that it is confined to.
     const fn confines(self) -> Option<(&'static [Kind], &'static [u16])> {
         Some(match self {
-            Self::Any => return None,
+            Self::Any | Self::Brief => return None,
             Self::Hostile => (&[Kind::Byzantine, Kind::Delays, Kind::Partitions, Kind::Duplicates], &[4, 4, 4, 7]),
             Self::Views => {
                 (&[Kind::PrimaryCutOff, Kind::Partitions, Kind::Cuts, Kind::Loss, Kind::Delays], &[4, 4, 5, 7])
@@ -191,8 +195,17 @@ pub fn plan_in(profile: Profile, seed: u64) -> FaultPlan {
             .map(|(_, kind)| *kind)
             .collect();
     }
+    if profile == Profile::Brief {
+        size = *dice.pick(&[1, 2, 3, 4, 4, 4, 4, 4]).unwrap_or(&4);
+    }
     let mut settings = Settings::calm(size);
     vary(&mut dice, &mut settings);
+    if profile == Profile::Brief {
+        settings.safety_ms = [200, 400, 600][dice.index(3)];
+        settings.workload.operations = [3, 6, 10][dice.index(3)];
+        settings.workload.interval_us = [2_000, 20_000][dice.index(2)];
+        settings.protocol.status_interval_ms = [50, 100][dice.index(2)];
+    }
     let faulty = usize::from((size - 1) / 3);
     let mut lost = if kinds.contains(&Kind::LostStores) { faults.below(faulty as u64 + 1) } else { 0 };
     if profile == Profile::LostStores {

@@ -12,7 +12,7 @@ mod status;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use quorate_replica::{Event, Notice, Now, Outbox, Replica};
+use quorate_replica::{Event, Notice, Now, Outbox, Replica, records};
 use quorate_storage::Store;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -172,6 +172,11 @@ impl<S: Store> Driver<S> {
     /// (protocol §8.7).
     fn resume(self, Installed { checkpoint, go_on }: Installed) -> Result<Self, NodeError> {
         let now = self.clock.now();
+        if self.replica.report().diverged.is_some()
+            && let Some(divergence) = records::divergence().read(self.persist.store())?
+        {
+            Observer::on_repaired(&divergence);
+        }
         let replica = self.replica.resume(self.persist.store(), now)?;
         let mut driver = Self { replica, installing: None, ..self };
         if let Some(mut tap) = driver.post.tap.lock() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use quorate_replica::pruning::{Pruned, floor, prune};
 use quorate_replica::records::RecordError;
-use quorate_replica::transfer::sweep;
+use quorate_replica::transfer::Sweep;
 use quorate_storage::{Durability, Store};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -41,11 +41,20 @@ pub(crate) struct Pruner<S> {
 impl<S: Store> Pruner<S> {
     /// Works until the node stops.
     pub(crate) async fn run(self) -> Result<(), NodeError> {
+        let mut sweep = Sweep::default();
         loop {
             let (store, retained, interval) = (Arc::clone(&self.store), self.retained, self.checkpoint_interval);
-            let step = self.threads.blocking(move || step(&*store, retained, interval)).await;
-            let sequences = match step {
-                Ok(sequences) => sequences?,
+            let mut at = sweep.clone();
+            let step = self.threads.blocking(move || {
+                let done = step(&*store, &mut at, (retained, interval))?;
+                Ok::<_, RecordError>((done, at))
+            });
+            let sequences = match step.await {
+                Ok(done) => {
+                    let (sequences, at) = done?;
+                    sweep = at;
+                    sequences
+                }
                 Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                 Err(_) => return Ok(()),
             };
@@ -59,9 +68,13 @@ impl<S: Store> Pruner<S> {
 }
 
 /// One batch. How much went.
-fn step<S: Store>(store: &S, retained: Option<u64>, checkpoint_interval: u32) -> Result<u64, RecordError> {
+fn step<S: Store>(
+    store: &S,
+    sweep: &mut Sweep,
+    (retained, checkpoint_interval): (Option<u64>, u32),
+) -> Result<u64, RecordError> {
     // What is left of transfers that are over (protocol §8.7).
-    let left = sweep(store)?;
+    let left = sweep.next(store)?;
     let swept = left.len() as u64;
     if swept > 0 {
         store.write(left, Durability::Buffered)?;

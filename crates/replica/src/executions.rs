@@ -302,7 +302,7 @@ mod tests {
     /// on when the certificates before them are held.
     #[test]
     fn results_out_of_reach_are_voted_on_later() {
-        let mut executions = Executions::new(3, 10, Sequence(5));
+        let mut executions = Executions::new((3, 4), 10, Sequence(5));
         (6..=20).for_each(|sequence| executions.on_own(vote(0, sequence, 7).statement.execution));
         let taken = |executions: &mut Executions| -> Vec<u64> {
             executions.take_unvoted().iter().map(|execution| execution.sequence.0).collect()

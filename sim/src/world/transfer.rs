@@ -3,7 +3,7 @@
 
 use quorate_replica::pruning::{floor, prune};
 use quorate_replica::records::RecordError;
-use quorate_replica::transfer::{Installation, TransferNotice, sweep};
+use quorate_replica::transfer::{Installation, Sweep, TransferNotice};
 use quorate_replica::{Outgoing, Recipient};
 use quorate_storage::{Durability, Store, WriteBatch};
 use quorate_types::ids::{Sequence, ValidatorIndex};
@@ -65,7 +65,7 @@ impl World {
         let store = self.host(me).store.clone();
         let looked = floor(&store, retained)
             .and_then(|floor| prune(&store, floor, interval, u64::MAX))
-            .and_then(|pruned| Ok((pruned, sweep(&store)?)));
+            .and_then(|pruned| Ok((pruned, Sweep::default().next(&store)?)));
         let (pruned, swept) = match looked {
             Ok(found) => found,
             Err(error) => return self.on_store_error(me, || harness(&error)),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use quorate_replica::transfer::TransferNotice;
+use quorate_replica::transfer::{Difference, Divergence, TransferNotice};
 use quorate_replica::{Camps, Cause, CoreNotice, Notice, Now, Outbox, Replica, Standing};
 use quorate_types::ids::{Sequence, ValidatorIndex};
 use quorate_types::message::Message;
@@ -94,6 +94,24 @@ impl Observer {
             self.metrics.votes_per_sync.observe(votes);
             self.metrics.bundles_per_sync.observe(bundles);
             self.metrics.operations_per_sync.observe(operations);
+        }
+    }
+
+    /// protocol §8.2: what the wrong state began with, as far as it can be told.
+    pub(crate) fn on_repaired(divergence: &Divergence) {
+        let Divergence { sequence, own, certified, differences, .. } = divergence;
+        warn!(
+            sequence = sequence.0,
+            own = %own.state_root,
+            certified = %certified.state_root,
+            entities = differences.len(),
+            "the state was wrong from this sequence on and is repaired; look at this machine's memory and disk"
+        );
+        for Difference { key, own, certified } in differences {
+            // What all keys of entities begin with, and the zero byte between kind and id.
+            let name = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).replace('\0', " ");
+            let (had, has) = (own.is_some(), certified.is_some());
+            warn!(entity = name, had, has, "this entity differed from the certified state");
         }
     }
 

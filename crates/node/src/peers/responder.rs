@@ -25,8 +25,8 @@ const QUESTIONS: usize = 64;
 /// Bytes of one answer: some bundles. The peer asks on from there.
 const ANSWER_BYTES: usize = 2 << 20;
 
-/// The pause after a part of a snapshot: with its size, 64 MiB per second to each peer at most.
-const PART_PAUSE: Duration = Duration::from_millis(8);
+/// The pause after a part of a snapshot: with its size, 32 MiB per second to each peer at most.
+const PART_PAUSE: Duration = Duration::from_millis(16);
 
 /// Where questions go, by peer.
 #[derive(Clone, Debug)]

@@ -55,8 +55,8 @@ pub struct Installation {
 enum Stage {
     /// The own state is compared with the certified one, before it goes.
     Compare(Box<Divergence>),
-    /// The old entries go.
-    Clear,
+    /// The old entries of this family go, from this key on.
+    Clear(Family, Vec<u8>),
     /// The new ones come, from this key of what was received on.
     Fill(Vec<u8>),
     /// Root and marks.
@@ -74,7 +74,7 @@ impl Installation {
         let mark = records::transfer().read(store)?.filter(|mark| mark.checkpoint.sequence() == checkpoint);
         let mark = mark.ok_or(InstallError::NoTransfer(checkpoint))?;
         let unseen = records::divergence().read(store)?.filter(|divergence| !divergence.is_compared);
-        let stage = unseen.map_or(Stage::Clear, |unseen| Stage::Compare(Box::new(unseen)));
+        let stage = unseen.map_or(Stage::Clear(Family::State, Vec::new()), |unseen| Stage::Compare(Box::new(unseen)));
         Ok(Some(Self { mark, stage, tree: tree::Cache::default() }))
     }
 
@@ -92,18 +92,23 @@ impl Installation {
         loop {
             match std::mem::replace(&mut self.stage, Stage::Done) {
                 Stage::Compare(divergence) => {
-                    self.stage = Stage::Clear;
+                    self.stage = Stage::Clear(Family::State, Vec::new());
                     let mut batch = WriteBatch::new();
                     records::divergence().put(&mut batch, &self.compare(store, *divergence)?);
                     return Ok(Some((batch, Durability::Buffered)));
                 }
-                Stage::Clear => {
-                    let batch = clear(store)?;
+                Stage::Clear(family, mut from) => {
+                    let mut batch = WriteBatch::new();
+                    // Each goes on behind the one before: what was deleted still lies there for a while.
+                    let is_more = delete_from(store, family, (&mut from, &[]), &mut batch)?;
+                    self.stage = match (is_more, family) {
+                        (true, _) => Stage::Clear(family, from),
+                        (false, Family::State) => Stage::Clear(Family::Tree, Vec::new()),
+                        _ => Stage::Fill(records::incoming(self.checkpoint(), &LOWEST).key().to_vec()),
+                    };
                     if !batch.is_empty() {
-                        self.stage = Stage::Clear;
                         return Ok(Some((batch, Durability::Buffered)));
                     }
-                    self.stage = Stage::Fill(records::incoming(self.checkpoint(), &LOWEST).key().to_vec());
                 }
                 Stage::Fill(from) => {
                     let (batch, next) = self.fill(store, &from)?;
@@ -260,37 +265,52 @@ pub fn install<S: Store>(store: &S) -> Result<Option<Sequence>, InstallError> {
     Ok(Some(installation.checkpoint()))
 }
 
-/// Deletes some of what was received for transfers that are over; empty if there is nothing left of them.
-///
-/// # Errors
-/// If the store can't be read.
-pub fn sweep<S: Store>(store: &S) -> Result<WriteBatch, RecordError> {
-    let current = records::transfer().read(store)?.map(|mark| mark.checkpoint.sequence());
-    let mut batch = WriteBatch::new();
-    let mut take = |from: &[u8], to: &[u8]| -> Result<(), RecordError> {
-        let entries = store.scan(Family::Incoming, from, to, BATCH)?;
-        entries.iter().for_each(|(key, _)| batch.delete(Family::Incoming, key));
-        Ok(())
-    };
-    match current {
-        None => take(&[], &[])?,
-        Some(current) => {
-            take(&[], records::incoming(current, &LOWEST).key())?;
-            take(records::incoming(current.next(), &LOWEST).key(), &[])?;
-        }
-    }
-    Ok(batch)
+/// Deletes what was received for transfers that are over, some at a time.
+#[derive(Clone, Debug, Default)]
+pub struct Sweep {
+    from: Vec<u8>,
 }
 
-/// Some entries of the old state, or of its tree, to be deleted; empty if none is left.
-fn clear<S: Store>(store: &S) -> Result<WriteBatch, InstallError> {
-    let mut batch = WriteBatch::new();
-    for family in [Family::State, Family::Tree] {
-        for (key, _) in store.scan(family, &[], &[], BATCH)? {
-            batch.delete(family, key);
+impl Sweep {
+    /// The next deletions; empty if there is nothing left.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub fn next<S: Store>(&mut self, store: &S) -> Result<WriteBatch, RecordError> {
+        let mut batch = WriteBatch::new();
+        let current = records::transfer().read(store)?.map(|mark| mark.checkpoint.sequence());
+        let is_more = match current {
+            None => delete_from(store, Family::Incoming, (&mut self.from, &[]), &mut batch)?,
+            Some(current) => {
+                let kept = records::incoming(current, &LOWEST);
+                let behind = records::incoming(current.next(), &LOWEST);
+                let is_more = self.from[..] < *kept.key()
+                    && delete_from(store, Family::Incoming, (&mut self.from, kept.key()), &mut batch)?;
+                if !is_more {
+                    self.from = self.from.clone().max(behind.key().to_vec());
+                }
+                is_more || delete_from(store, Family::Incoming, (&mut self.from, &[]), &mut batch)?
+            }
+        };
+        if !is_more {
+            self.from.clear();
         }
+        Ok(batch)
     }
-    Ok(batch)
+}
+
+/// Adds the deletion of some entries from a key on, and moves that behind them; whether there may be more.
+fn delete_from<S: Store>(
+    store: &S,
+    family: Family,
+    (from, to): (&mut Vec<u8>, &[u8]),
+    batch: &mut WriteBatch,
+) -> Result<bool, StoreError> {
+    let entries = store.scan(family, from, to, BATCH)?;
+    entries.iter().for_each(|(key, _)| batch.delete(family, key));
+    let Some((last, _)) = entries.get(BATCH - 1) else { return Ok(false) };
+    *from = [last, &[0][..]].concat();
+    Ok(true)
 }
 
 /// What was received for a checkpoint, from a key on, at most [`BATCH`] entries, each with its key in the store.

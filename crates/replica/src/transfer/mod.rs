@@ -24,7 +24,7 @@ use quorate_types::message::Request;
 use quorate_types::snapshot::{Checkpoint, Chunk};
 use quorate_types::sparse::Leaf;
 
-pub use self::install::{InstallError, Installation, install, sweep};
+pub use self::install::{InstallError, Installation, Sweep, install};
 pub use self::marks::{Difference, Divergence, TransferMark};
 pub(crate) use self::plan::Transfer;
 pub use self::plan::TransferReport;
@@ -122,6 +122,10 @@ impl Replica {
 
     /// The end of a turn.
     pub(crate) fn go_on_with_transfer(&mut self, now: Now, out: &mut Outbox) {
+        // After a safety alarm nothing is changed any more (protocol §3.2, §8.2).
+        if self.core.is_halted() {
+            return;
+        }
         let situation = Situation { tip: self.core.tip().sequence, diverged: self.diverged };
         let moves = self.transfer.on_turn(now, situation);
         let mut tell = |notice| out.notices.push(Notice::Transfer(notice));

@@ -17,6 +17,10 @@ use crate::records::{self, RecordError};
 /// A checkpoint that isn't the newest is kept so long after the last question for it.
 const KEPT_MS: u64 = 30_000;
 
+/// However often somebody asks, an older checkpoint is kept no longer than this: a snapshot holds the disk space of
+/// everything that was changed since.
+const KEPT_AT_MOST_MS: u64 = 3_600_000;
+
 /// Snapshots of checkpoints that aren't stable yet, at most; the oldest go first.
 const MAX_UNSTABLE: usize = 4;
 
@@ -35,6 +39,8 @@ struct Held<N> {
     snapshot: N,
     /// When somebody asked for it, or was told of it, last; 0: never.
     asked_ms: u64,
+    /// When it was taken.
+    taken_ms: u64,
 }
 
 /// What a question leads to.
@@ -89,7 +95,7 @@ impl<N: Snapshot + Clone> Snapshots<N> {
         now_ms: u64,
     ) -> Result<(), RecordError> {
         self.held.retain(|held| held.sequence < sequence);
-        self.held.push(Held { sequence, snapshot, asked_ms: 0 });
+        self.held.push(Held { sequence, snapshot, asked_ms: 0, taken_ms: now_ms });
         self.tidy(store, now_ms)
     }
 
@@ -109,7 +115,10 @@ impl<N: Snapshot + Clone> Snapshots<N> {
             oldest.map(|at| self.held.remove(at));
         }
         let Some(newest) = self.newest().map(|held| held.sequence) else { return Ok(()) };
-        let is_wanted = |held: &&Held<N>| held.asked_ms > 0 && now_ms.saturating_sub(held.asked_ms) < KEPT_MS;
+        let is_wanted = |held: &&Held<N>| {
+            let is_young = now_ms.saturating_sub(held.taken_ms) < KEPT_AT_MOST_MS;
+            held.asked_ms > 0 && now_ms.saturating_sub(held.asked_ms) < KEPT_MS && is_young
+        };
         let wanted = self.held.iter().filter(|held| held.sequence < newest).filter(is_wanted);
         let before = wanted.max_by_key(|held| held.asked_ms).map(|held| held.sequence);
         self.held.retain(|held| held.sequence >= newest || Some(held.sequence) == before);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use quorate_crypto::{Digest, Scheme, SecretKey};
 use quorate_replica::machine::tree::Cache;
-use quorate_replica::transfer::{self, Snapshots, TransferNotice};
+use quorate_replica::transfer::{self, Snapshots, Sweep, TransferNotice};
 use quorate_replica::{
     Event, Executed, ExecutionSetup, GuardFile, Notice, Now, Outbox, Recipient, Replica, Setup, create_store,
     execution, pruning, records, recover, serve,
@@ -184,7 +184,7 @@ impl Cluster {
         let floor = pruning::floor(store, retained).unwrap();
         let pruned = pruning::prune(store, floor, self.context.parameters.checkpoint_interval, u64::MAX).unwrap();
         store.write(pruned.batch, Durability::Synced).unwrap();
-        store.write(transfer::sweep(store).unwrap(), Durability::Synced).unwrap();
+        store.write(Sweep::default().next(store).unwrap(), Durability::Synced).unwrap();
     }
 
     /// The process of `at` ends and starts again, with what its store and its guard file hold.

@@ -183,3 +183,76 @@ fn chunk<N: Snapshot>(
     let (first, last) = (tree::path(&tree, &span.from)?, tree::path(&tree, &span.to)?);
     Ok(Chunk { checkpoint, span, entries, first, last })
 }
+
+#[cfg(test)]
+mod tests {
+    use quorate_storage::{Durability, MemorySnapshot, MemoryStore, WriteBatch};
+
+    use super::*;
+
+    struct Provider {
+        store: MemoryStore,
+        snapshots: Snapshots<MemorySnapshot>,
+    }
+
+    impl Provider {
+        fn new() -> Self {
+            Self { store: MemoryStore::new(), snapshots: Snapshots::new(4) }
+        }
+
+        fn stable(&self, sequence: u64) {
+            let mut batch = WriteBatch::new();
+            records::stable().put(&mut batch, &Sequence(sequence));
+            self.store.write(batch, Durability::Synced).unwrap();
+        }
+
+        fn keep(&mut self, sequence: u64, now_ms: u64) {
+            let snapshot = self.store.snapshot().unwrap();
+            self.snapshots.keep(&self.store, (Sequence(sequence), snapshot), now_ms).unwrap();
+        }
+
+        fn hands_over(&mut self, sequence: u64, now_ms: u64) -> bool {
+            let asked = Request::Chunk { checkpoint: Sequence(sequence), span: Span::ALL };
+            matches!(self.snapshots.answer(&self.store, &asked, now_ms).unwrap(), Handed::Part(..))
+        }
+
+        fn held(&self) -> Vec<u64> {
+            self.snapshots.held.iter().map(|held| held.sequence.0).collect()
+        }
+    }
+
+    /// protocol §8.7
+    #[test]
+    fn only_checkpoints_are_kept_and_only_so_many_that_are_not_stable() {
+        let mut provider = Provider::new();
+        let wanted: Vec<u64> = (0..=9).filter(|at| provider.snapshots.wants(Sequence(*at))).collect();
+        assert_eq!(wanted, [4, 8]);
+        (1..=9).for_each(|at| provider.keep(4 * at, at));
+        assert_eq!(provider.held(), [24, 28, 32, 36]);
+        assert!(!provider.hands_over(36, 10), "it isn't stable");
+    }
+
+    /// protocol §8.7
+    #[test]
+    fn an_older_checkpoint_is_kept_while_somebody_asks_and_not_for_ever() {
+        let mut provider = Provider::new();
+        provider.keep(4, 1);
+        provider.stable(4);
+        assert!(provider.hands_over(4, 2));
+        provider.keep(8, 3);
+        provider.stable(8);
+        assert!(provider.hands_over(4, KEPT_MS) && provider.hands_over(8, KEPT_MS));
+        assert!(provider.hands_over(4, 2 * KEPT_MS - 1), "asked for again in time");
+        assert!(!provider.hands_over(4, 3 * KEPT_MS - 1), "nobody asked for a while");
+        assert!(provider.hands_over(8, 3 * KEPT_MS - 1));
+        provider.keep(12, 3 * KEPT_MS);
+        provider.stable(12);
+        let mut now_ms = 3 * KEPT_MS;
+        while provider.hands_over(8, now_ms) {
+            assert!(now_ms <= KEPT_AT_MOST_MS + KEPT_MS, "one peer must not hold it for ever");
+            now_ms += KEPT_MS / 2;
+        }
+        assert!(now_ms >= KEPT_AT_MOST_MS);
+        assert_eq!(provider.held(), [12]);
+    }
+}

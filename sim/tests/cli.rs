@@ -48,6 +48,25 @@ fn a_seed_has_the_same_event_hash_in_every_process() {
     }
 }
 
+/// simulation §2.9, §3.2: one attacker more than the protocol bears forks the others; one fewer forks nobody, and
+/// then the violation that was expected has stayed away.
+#[test]
+fn too_many_byzantine_validators_violate_agreement_and_fewer_do_not() {
+    let out = folder("too-many").display().to_string();
+    for seed in ["1", "2", "3"] {
+        let split = sim(&["run", "--scenario", "too-many-byzantine", "--seed", seed, "--out", &out]);
+        assert_eq!(split.status.code(), Some(0), "{}", text(&split));
+        assert!(text(&split).contains("UNSAFE: agreement"), "{}", text(&split));
+    }
+    let scenario = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/too-many-byzantine.toml");
+    let alone = std::fs::read_to_string(scenario).unwrap();
+    let alone = alone.replace("[[byzantine]]\nvalidators = [1]\ndoes = [\"two_faced\"]\n", "");
+    let alone = written("one-alone.toml", &alone);
+    let safe = sim(&["run", "--scenario", &alone, "--seed", "1", "--out", &out]);
+    assert_eq!(safe.status.code(), Some(3), "{}", text(&safe));
+    assert!(text(&safe).contains("PASSED"), "{}", text(&safe));
+}
+
 /// simulation §3
 #[test]
 fn exactly_the_expected_violation_is_a_success_and_its_absence_is_not() {

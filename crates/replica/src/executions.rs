@@ -161,6 +161,9 @@ impl Executions {
     /// stable far above a certificate that is missing: a vote so far ahead would be dropped here and elsewhere,
     /// and be missing itself when its turn comes.
     pub(crate) fn take_unvoted(&mut self) -> Vec<Execution> {
+        if cfg!(mutant = "far-results-unvoted") {
+            return std::mem::take(&mut self.unvoted).into_values().collect();
+        }
         let beyond = Sequence(self.certified.0.saturating_add(self.reach).saturating_add(1));
         let later = self.unvoted.split_off(&beyond);
         std::mem::replace(&mut self.unvoted, later).into_values().collect()

@@ -164,6 +164,22 @@ const MUTANTS: &[Mutant] = &[
         finder: world("lost-stores", 200),
         ci: true,
     },
+    Mutant {
+        name: "quarantine-forgotten",
+        what: "batches numbered in quarantine: a store that lost some signs again after a restart",
+        finder: world("lost-stores", 1_000),
+        ci: false,
+    },
+    Mutant {
+        name: "far-results-unvoted",
+        what: "results far above a missing certificate never voted on",
+        finder: Finder::Rule {
+            package: "quorate-replica",
+            target: &["--lib"],
+            test: "results_out_of_reach_are_voted_on_later",
+        },
+        ci: false,
+    },
 ];
 
 fn main() -> ExitCode {

@@ -36,6 +36,7 @@ built_in!(
     "disk-loss",
     "far-behind",
     "far-behind-on-liars",
+    "too-many-byzantine",
     "flood",
 );
 

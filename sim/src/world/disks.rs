@@ -37,6 +37,10 @@ impl World {
             let survives = (self.storage.index(unsynced + 1), self.storage.chance(500));
             self.crash(me, survives, RESTART_MS)?;
         } else {
+            // It failed while it started: what it wrote there and didn't sync may be gone, too.
+            let unsynced = self.host(me).store.unsynced();
+            let keep = self.storage.index(unsynced + 1);
+            self.host(me).crash(keep, false);
             self.start_later(me, RESTART_MS);
         }
         if is_damaged { self.replace_store(me) } else { Ok(()) }

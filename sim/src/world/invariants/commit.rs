@@ -26,6 +26,10 @@ impl Commit {
         if self.right.contains(&digest) {
             return true;
         }
+        // Here, not at each vote: a voter may have become Byzantine since.
+        let above = self.votes.range((sequence, View(0), Digest::ZERO)..);
+        let certified = above.filter(|(_, voters)| scene.may_be_quorum(voters));
+        self.certified.extend(certified.map(|((sequence, _, digest), _)| (*sequence, *digest)));
         let found = self
             .certified
             .range((sequence, Digest::ZERO)..)
@@ -48,9 +52,6 @@ impl Invariant for Commit {
                 let Vote { view, sequence, digest, .. } = vote.statement;
                 let voters = self.votes.entry((sequence, view, digest)).or_default();
                 voters.insert(*by);
-                if voters.len() + scene.byzantine.len() >= scene.quorum() {
-                    self.certified.insert((sequence, digest));
-                }
                 Ok(())
             }
             Fact::Notice { by, notice: Notice::Delivered { sequence, digest, .. } }

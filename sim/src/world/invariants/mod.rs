@@ -175,6 +175,12 @@ impl Scene {
         (self.size() + self.faulty()) / 2 + 1
     }
 
+    /// Whether these voters, with all that may be claimed of Byzantine ones, are a quorum. A validator that became
+    /// Byzantine after it voted counts once.
+    fn may_be_quorum(&self, voters: &BTreeSet<u16>) -> bool {
+        voters.union(&self.byzantine).count() >= self.quorum()
+    }
+
     /// The digest at `sequence` on the chain that ends in `digest` at `from`, as far as proposals were seen.
     fn ancestor(&self, (from, digest): (Sequence, Digest), sequence: Sequence) -> Option<Digest> {
         let (mut at, mut digest) = (from, digest);

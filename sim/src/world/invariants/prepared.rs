@@ -26,7 +26,7 @@ impl Invariant for Prepared {
         let voters = self.votes.entry((view, sequence, digest)).or_default();
         if phase == Phase::Prepare {
             voters.insert(*by);
-        } else if voters.len() + scene.byzantine.len() < scene.quorum() {
+        } else if !scene.may_be_quorum(voters) {
             return Err(vec![
                 format!("validator {by} votes commit at view {view}, sequence {sequence} for {digest:?}"),
                 format!("correct prepare votes for it: {voters:?}"),

@@ -23,6 +23,7 @@ use super::sight::{Shared, Sight};
 use super::wires::Wires;
 use crate::byzantine::{Behaviours, Troupe};
 use crate::world::invariants::Observer;
+use crate::world::{CALM_LIMIT_US, CALM_US, judge_history, restless, said_at_rest};
 use crate::world::{Cast, Dice, FaultPlan, Settings, Stream, Verdict, Violation, Workload, dump};
 
 /// One tick of turmoil: tokio's timers aren't finer.
@@ -172,7 +173,9 @@ impl<'a> Fleet<'a> {
             self.until((self.now_ms + LOOK_MS).min(deadline_ms))?;
             if self.pending().is_empty() {
                 self.sight.with(|sight| sight.tell(|| "-- all is well".to_owned()));
-                return self.compare_states();
+                self.compare_states()?;
+                self.calm_down()?;
+                return self.check_history();
             }
         }
         Err(Box::new(Verdict::Stuck { pending: self.pending() }))
@@ -271,6 +274,41 @@ impl<'a> Fleet<'a> {
                 }
             }
             pending
+        })
+    }
+
+    /// An idle cluster without faults, attackers included, comes to rest (simulation §2.6).
+    fn calm_down(&mut self) -> Step {
+        self.sight.with(|sight| sight.troupe.reform());
+        let most = said_at_rest(&self.plan.settings, self.cluster.cast.size());
+        let deadline_ms = self.now_ms + CALM_LIMIT_US / 1_000;
+        let seen = |fleet: &Self| {
+            fleet.sight.with(|sight| {
+                let core = sight.core.iter().flatten().map(|who| sight.places[usize::from(*who)]);
+                (sight.deliveries, core.map(|place| (place.view.0, place.is_active)).collect::<Vec<_>>())
+            })
+        };
+        let mut said = 0;
+        while self.now_ms < deadline_ms {
+            let before = seen(self);
+            self.until(self.now_ms + CALM_US / 1_000)?;
+            let after = seen(self);
+            said = after.0 - before.0;
+            if before.1 == after.1 && said <= most {
+                self.sight.with(|sight| sight.reach("calm reached"));
+                return Ok(());
+            }
+        }
+        Err(restless((said, most), &seen(self).1))
+    }
+
+    /// Some order explains what the clients saw (simulation §2.7).
+    fn check_history(&self) -> Step {
+        self.sight.with(|sight| {
+            if judge_history(&sight.workload)? {
+                sight.reach("history linearizable");
+            }
+            Ok(())
         })
     }
 

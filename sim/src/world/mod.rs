@@ -64,5 +64,10 @@ pub use verdict::{Report, Verdict, Violation};
 // What the net level shares.
 #[cfg(feature = "net")]
 pub(crate) use {
-    clock::START_WALL_MS, disks::flip_any, host::place_of, phases::dump, statement::statements_of, workload::Workload,
+    clock::START_WALL_MS,
+    disks::flip_any,
+    host::place_of,
+    phases::{CALM_LIMIT_US, CALM_US, dump, judge_history, restless, said_at_rest},
+    statement::statements_of,
+    workload::Workload,
 };

@@ -18,6 +18,7 @@ use super::plan::{Fault, FaultPlan};
 use super::recording::State;
 use super::settings::Settings;
 use super::verdict::{Report, Verdict, Violation};
+use super::workload::Workload;
 use crate::byzantine::{Behaviours, Conduct};
 use crate::dice::{Dice, Stream};
 
@@ -26,9 +27,9 @@ const RETRY_US: u64 = 100_000;
 /// How often a Byzantine validator has an idea.
 const MISCHIEF_US: u64 = 20_000;
 /// An idle cluster is watched for so long.
-const CALM_US: u64 = 2_000_000;
+pub(crate) const CALM_US: u64 = 2_000_000;
 /// It must have come to rest by then.
-const CALM_LIMIT_US: u64 = 60_000_000;
+pub(crate) const CALM_LIMIT_US: u64 = 60_000_000;
 /// The property of what clients saw, and its clause.
 const LINEARIZABLE: (&str, &str) = ("some order explains what clients saw", "simulation §2.7");
 /// How often the liveness phase looks whether all is well.
@@ -82,6 +83,28 @@ pub fn run_with(plan: &FaultPlan, options: &Options) -> Report {
         healed_in_ms: world.healed_in_ms,
         recording: world.recording,
     }
+}
+
+/// No more than so many deliveries in [`CALM_US`] are reports and empty proposals.
+pub(crate) fn said_at_rest(settings: &Settings, machines: u16) -> u64 {
+    let (protocol, size) = (settings.protocol, u64::from(machines));
+    let often = |interval_ms: u32| CALM_US / 1_000 / u64::from(interval_ms.max(1));
+    size * size * (3 * often(protocol.status_interval_ms) + 6 * often(protocol.empty_interval_ms) + 20)
+}
+
+/// A cluster that doesn't come to rest: what was said, what is enough, and the core's views.
+pub(crate) fn restless((said, most): (u64, u64), views: &[(u64, bool)]) -> Box<Verdict> {
+    let pending = vec![
+        format!("the idle cluster doesn't come to rest: {said} deliveries in {CALM_US} us, {most} are enough"),
+        format!("views of the core, and whether it votes there: {views:?}"),
+    ];
+    Box::new(Verdict::Stuck { pending })
+}
+
+/// Whether some order explains what the clients saw; false if some of it isn't known (simulation §2.7).
+pub(crate) fn judge_history(workload: &Workload) -> Result<bool, Box<Verdict>> {
+    let (invariant, clause) = LINEARIZABLE;
+    workload.history.check().map_err(|facts| unsafe_(Violation { invariant, clause, facts }))
 }
 
 /// A panic anywhere is a violation, not the end of a campaign.
@@ -140,10 +163,7 @@ impl World {
     fn calm_down(&mut self) -> Step {
         self.troupe.reform();
         let deadline_us = self.now_us + CALM_LIMIT_US;
-        let protocol = self.plan.settings.protocol;
-        let size = u64::from(self.size());
-        let often = |interval_ms: u32| CALM_US / 1_000 / u64::from(interval_ms.max(1));
-        let most = size * size * (3 * often(protocol.status_interval_ms) + 6 * often(protocol.empty_interval_ms) + 20);
+        let most = said_at_rest(&self.plan.settings, self.size());
         let mut said = 0;
         while self.now_us < deadline_us {
             let before = (self.deliveries, self.core_views());
@@ -155,12 +175,7 @@ impl World {
                 return Ok(());
             }
         }
-        let views = self.core_views();
-        let pending = vec![
-            format!("the idle cluster doesn't come to rest: {said} deliveries in {CALM_US} us, {most} are enough"),
-            format!("views of the core, and whether it votes there: {views:?}"),
-        ];
-        Err(Box::new(Verdict::Stuck { pending }))
+        Err(restless((said, most), &self.core_views()))
     }
 
     fn core_views(&self) -> Vec<(u64, bool)> {
@@ -170,10 +185,7 @@ impl World {
 
     /// Some order explains what the clients saw (simulation §2.7).
     fn check_history(&mut self) -> Step {
-        let checked = self.workload.history.check();
-        let (invariant, clause) = LINEARIZABLE;
-        let is_whole = checked.map_err(|facts| unsafe_(Violation { invariant, clause, facts }))?;
-        if is_whole {
+        if judge_history(&self.workload)? {
             self.reach("history linearizable");
         }
         Ok(())

@@ -5,7 +5,7 @@
 //! changes share is hashed and written once. Only the present tree is kept: whoever needs the tree of
 //! another moment reads from a snapshot of the store, in which it lies beside the state that it is over.
 //!
-//! Beside the pages lies, for each entry, its key under the key's digest ([`names`]): whoever hands the state over
+//! Beside the pages lies, for each entry, its key under the key's digest (`names`): whoever hands the state over
 //! goes through it in the order of the tree (protocol §8.7).
 //!
 //! What holds:

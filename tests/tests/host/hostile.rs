@@ -163,7 +163,7 @@ async fn every_vector_of_the_specification_is_judged_as_it_says() -> anyhow::Res
     let mut service = OperationsClient::new(raw::to(&cluster, 3)?);
     for (list, accepted) in [("accepted", true), ("refused", false)] {
         let list = vectors[list].as_array().context("no vectors")?;
-        ensure!(list.len() == 20, "{} vectors", list.len());
+        ensure!(list.len() >= 20, "{} vectors", list.len());
         for vector in list {
             let bytes = |field: &str| -> anyhow::Result<Bytes> {
                 let text = vector[field].as_str().context("a vector is bytes in hexadecimal")?;

@@ -9,7 +9,8 @@
 //! * [`freshness`]: how far the order has gone, for reads (data-model §5.3).
 //! * [`message`]: the frames between validators; [`codec`]: the one encoding of everything signed or stored.
 //! * [`rules`]: the context-free rules; [`verified`]: the door that checks them and every signature.
-//! * [`contradiction`]: two statements that a correct validator never both signs.
+//! * [`contradiction`]: two statements that a correct validator never both signs; [`evidence`]: what convinces anyone
+//!   else that a signer broke the rules.
 //!
 //! Nothing here knows gRPC, a database, a clock or a receiver's state: the words outlive the wire and the
 //! disk.
@@ -18,6 +19,7 @@ pub mod bundle;
 pub mod codec;
 pub mod contradiction;
 pub mod entity;
+pub mod evidence;
 pub mod execution;
 pub mod freshness;
 pub mod genesis;

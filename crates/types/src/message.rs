@@ -10,6 +10,7 @@ use quorate_crypto::Digest;
 
 use crate::bundle::{Bundle, BundleHeader};
 use crate::codec::{Canonical, DecodeError, Reader, encode_list};
+use crate::evidence::Evidence;
 use crate::execution::{ExecutionCertificate, ExecutionVote};
 use crate::freshness::{FreshnessAnswer, Nonce};
 use crate::ids::{BundleNumber, Epoch, Sequence, ValidatorIndex, View};
@@ -175,6 +176,10 @@ pub enum Message {
     Checkpoint(Box<Checkpoint>),
     /// Part of a snapshot that was asked for.
     Chunk(Box<Chunk>),
+    /// Evidence, for all to keep (accountability §3.2).
+    Evidence(Box<Evidence>),
+    /// "I keep the evidence with this id, or have no room for it": it needn't be offered again.
+    EvidenceHeld(Digest),
 }
 
 impl Voters {
@@ -230,6 +235,8 @@ impl Message {
             Self::Freshness(_) => "freshness",
             Self::Checkpoint(_) => "checkpoint",
             Self::Chunk(_) => "chunk",
+            Self::Evidence(_) => "evidence",
+            Self::EvidenceHeld(_) => "evidence-held",
         }
     }
 
@@ -239,7 +246,7 @@ impl Message {
         match self {
             // Short, and somebody waits for its answer.
             Self::Request(Request::Freshness(_)) => false,
-            Self::Bundle(_) | Self::Segment(_) | Self::Chunk(_) | Self::Request(_) => true,
+            Self::Bundle(_) | Self::Segment(_) | Self::Chunk(_) | Self::Request(_) | Self::Evidence(_) => true,
             _ => false,
         }
     }
@@ -443,6 +450,8 @@ impl Canonical for Message {
             Self::Freshness(inner) => encode_kind(14, inner.as_ref(), out),
             Self::Checkpoint(inner) => encode_kind(15, inner.as_ref(), out),
             Self::Chunk(inner) => encode_kind(16, inner.as_ref(), out),
+            Self::Evidence(inner) => encode_kind(17, inner.as_ref(), out),
+            Self::EvidenceHeld(inner) => encode_kind(18, inner, out),
         }
     }
 
@@ -468,6 +477,8 @@ impl Canonical for Message {
             14 => FreshnessAnswer::decode(input).map(|inner| Self::Freshness(Box::new(inner))),
             15 => Checkpoint::decode(input).map(|inner| Self::Checkpoint(Box::new(inner))),
             16 => Chunk::decode(input).map(|inner| Self::Chunk(Box::new(inner))),
+            17 => Evidence::decode(input).map(|inner| Self::Evidence(Box::new(inner))),
+            18 => Digest::decode(input).map(Self::EvidenceHeld),
             value => Err(DecodeError::Unknown { what: "message kind", value }),
         }
     }

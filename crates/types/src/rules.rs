@@ -13,11 +13,11 @@ mod view_change;
 
 use crate::ids::{Epoch, Sequence, ValidatorIndex, View};
 
-pub use anchor::{Anchor, Claims, admit_new_view, choose_anchor};
+pub use anchor::{Anchor, Claims, admit_new_view, choose_anchor, is_off_anchor};
 pub use bundle::{admit_bundle, admit_link};
 pub use certificate::{admit_certificate, admit_execution_certificate};
 pub use checkpoint::admit_checkpoint;
-pub use proposal::{admit_child, admit_proposal, admit_segment};
+pub use proposal::{admit_child, admit_proposal, admit_segment, breaks_under_parent, lanes_fall};
 pub use view_change::admit_view_change;
 
 /// Which context-free rule a message breaks.

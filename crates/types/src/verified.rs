@@ -11,6 +11,7 @@ use std::sync::Arc;
 use quorate_crypto::{Digest, Item, PublicKey, Scheme, Signature};
 
 use crate::bundle::Bundle;
+use crate::evidence::{Evidence, EvidenceFault};
 use crate::execution::{ExecutionCertificate, ExecutionVote};
 use crate::ids::{ClusterId, Epoch, Sequence, ValidatorIndex};
 use crate::message::{HeldOfYours, Message, Status, VoteMessage};
@@ -21,7 +22,7 @@ use crate::quorum::Quorum;
 use crate::rules::{self, RuleFault};
 use crate::set::ValidatorSet;
 use crate::signed::{Signed, Statement, signing_bytes};
-use crate::view_change::ViewChangeMessage;
+use crate::view_change::{NewView, ViewChangeMessage};
 use crate::vote::{Certificate, Phase};
 
 /// What a message is judged against: one epoch of one cluster.
@@ -62,12 +63,26 @@ pub enum PeerFault {
         /// Who is named as signer.
         signer: ValidatorIndex,
     },
+    /// Evidence accuses nobody.
+    #[error(transparent)]
+    Evidence(Box<EvidenceFault>),
     /// A client's signature inside a bundle doesn't verify.
     #[error("the author's signature of operation {index} of the bundle doesn't verify")]
     ClientSignature {
         /// The operation's position.
         index: usize,
     },
+}
+
+/// A message that was refused, and what that shows.
+#[derive(Debug, thiserror::Error)]
+#[error("{fault}")]
+pub struct Refused {
+    /// What is wrong with it.
+    pub fault: PeerFault,
+    /// Evidence against its signer, where what is wrong was signed as a whole: any other fault speaks about the
+    /// connection alone (accountability §1.4).
+    pub shows: Option<Verified<Message>>,
 }
 
 /// A value whose rules and signatures have been checked.
@@ -105,6 +120,22 @@ impl Context {
         checks.message(&message)?;
         checks.settle()?;
         Ok(Verified(message))
+    }
+
+    /// As [`Context::verify`]; a message that breaks a rule over its signer's own signature gives evidence.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what that shows.
+    pub fn open(&self, message: Message) -> Result<Verified<Message>, Box<Refused>> {
+        let mut checks = Checks::new(self);
+        match checks.message(&message).and_then(|()| checks.settle()) {
+            Ok(()) => Ok(Verified(message)),
+            Err(fault) => {
+                let evidence = Evidence::of_refused(message, &fault).filter(|shown| shown.verify(self).is_ok());
+                let shows = evidence.map(|evidence| Verified(Message::Evidence(Box::new(evidence))));
+                Err(Box::new(Refused { fault, shows }))
+            }
+        }
     }
 
     /// Checks operations that clients sent here, signatures in one batch. One verdict each, in order.
@@ -146,17 +177,17 @@ enum Whose {
 }
 
 /// Collects the signatures of a message and checks them as one batch.
-struct Checks<'a> {
+pub(crate) struct Checks<'a> {
     context: &'a Context,
     items: Vec<(Whose, PublicKey, Vec<u8>, Signature)>,
 }
 
 impl<'a> Checks<'a> {
-    const fn new(context: &'a Context) -> Self {
+    pub(crate) const fn new(context: &'a Context) -> Self {
         Self { context, items: Vec::new() }
     }
 
-    fn settle(self) -> Result<(), PeerFault> {
+    pub(crate) fn settle(self) -> Result<(), PeerFault> {
         let items: Vec<Item<'_>> = self
             .items
             .iter()
@@ -170,7 +201,7 @@ impl<'a> Checks<'a> {
         }
     }
 
-    fn signed<T: Statement>(&mut self, signed: &Signed<T>) -> Result<(), PeerFault> {
+    pub(crate) fn signed<T: Statement>(&mut self, signed: &Signed<T>) -> Result<(), PeerFault> {
         let context = self.context;
         if signed.statement.epoch() != context.epoch {
             let found = signed.statement.epoch();
@@ -196,12 +227,8 @@ impl<'a> Checks<'a> {
             Message::Complaint(complaint) => self.signed(complaint),
             Message::ViewChange(change) => self.view_change(change),
             Message::NewView(new_view) => {
-                rules::admit_new_view(&new_view.statement, quorum, context.start)?;
                 self.signed(new_view)?;
-                for change in &new_view.statement.view_changes {
-                    self.signed(change)?;
-                }
-                self.certificates([&new_view.statement.prepared, &new_view.statement.committed])
+                self.new_view(new_view)
             }
             Message::ExecutionVote(vote) => self.signed(vote),
             Message::Bundle(bundle) => self.bundle(bundle),
@@ -217,7 +244,11 @@ impl<'a> Checks<'a> {
                 self.certificate(&segment.certificate)
             }
             // Whether a chunk is whole, only the certified root of its checkpoint can tell (protocol §8.7).
-            Message::Request(_) | Message::Chunk(_) => Ok(()),
+            Message::Request(_) | Message::Chunk(_) | Message::EvidenceHeld(_) => Ok(()),
+            Message::Evidence(evidence) => match evidence.verify(context) {
+                Ok(_) => Ok(()),
+                Err(fault) => Err(PeerFault::Evidence(Box::new(fault))),
+            },
             Message::Checkpoint(checkpoint) => {
                 rules::admit_checkpoint(checkpoint, epoch, quorum)?;
                 self.execution_certificate(&checkpoint.certificate)
@@ -228,6 +259,15 @@ impl<'a> Checks<'a> {
                 answer.certificate.as_ref().map_or(Ok(()), |certificate| self.certificate(certificate))
             }
         }
+    }
+
+    /// What is in a new view, its own signature aside.
+    pub(crate) fn new_view(&mut self, new_view: &Signed<NewView>) -> Result<(), PeerFault> {
+        rules::admit_new_view(&new_view.statement, self.context.quorum(), self.context.start)?;
+        for change in &new_view.statement.view_changes {
+            self.signed(change)?;
+        }
+        self.certificates([&new_view.statement.prepared, &new_view.statement.committed])
     }
 
     fn pre_prepare(&mut self, pre_prepare: &PrePrepare) -> Result<(), PeerFault> {
@@ -298,11 +338,11 @@ impl<'a> Checks<'a> {
     }
 
     /// The votes of a certificate that the rules have admitted.
-    fn certificate(&mut self, certificate: &Certificate) -> Result<(), PeerFault> {
+    pub(crate) fn certificate(&mut self, certificate: &Certificate) -> Result<(), PeerFault> {
         certificate.votes().try_for_each(|vote| self.signed(&vote))
     }
 
-    fn execution_certificate(&mut self, certificate: &ExecutionCertificate) -> Result<(), PeerFault> {
+    pub(crate) fn execution_certificate(&mut self, certificate: &ExecutionCertificate) -> Result<(), PeerFault> {
         rules::admit_execution_certificate(certificate, self.context.epoch, self.context.quorum())?;
         let execution = certificate.execution;
         certificate.signatures.iter().try_for_each(|(validator, signature)| {

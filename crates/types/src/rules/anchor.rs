@@ -4,6 +4,7 @@ use quorate_crypto::Digest;
 
 use super::{RuleFault, admit_certificate};
 use crate::ids::{Sequence, View};
+use crate::proposal::Proposal;
 use crate::quorum::Quorum;
 use crate::set::primary;
 use crate::view_change::{NewView, ViewChange};
@@ -109,6 +110,18 @@ pub fn admit_new_view(new_view: &NewView, quorum: Quorum, start: (Sequence, Dige
         return Err(RuleFault::UnprovenClaim);
     }
     Ok(choose_anchor([Claims { prepared: proven_chosen, committed: proven_base }], start))
+}
+
+/// Whether a proposal, put to the vote at a sequence and with a digest by the primary of a view, lies beside the
+/// view's anchor: nothing at or below it is proposed, and what is above it is built on it (protocol §5.3).
+#[must_use]
+pub fn is_off_anchor(anchor: Anchor, (sequence, digest): (Sequence, Digest), proposal: &Proposal) -> bool {
+    match sequence {
+        at if at < anchor.sequence => true,
+        at if at == anchor.sequence => digest != anchor.digest,
+        at if at == anchor.sequence.next() => proposal.parent != anchor.digest,
+        _ => false,
+    }
 }
 
 fn admit_changes(new_view: &NewView, quorum: Quorum) -> Result<(), RuleFault> {

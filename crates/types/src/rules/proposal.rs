@@ -6,7 +6,8 @@ use super::{RuleFault, admit_certificate};
 use crate::ids::{BundleNumber, Epoch, Sequence};
 use crate::limits::MAX_SEGMENT_PROPOSALS;
 use crate::message::Segment;
-use crate::proposal::Proposal;
+use crate::parameters::Parameters;
+use crate::proposal::{LaneTip, Proposal};
 use crate::quorum::Quorum;
 use crate::vote::Phase;
 
@@ -46,6 +47,23 @@ pub fn admit_child(parent: &Proposal, parent_digest: Digest, child: &Proposal) -
         return Err(RuleFault::TimeDecreases(child.sequence));
     }
     Ok(())
+}
+
+/// Whether `child`, which names `parent` by its digest, breaks the rules about sequence and block time
+/// (protocol §3.2 d, §3.6), which are judged once, by those who vote for its pre-prepare.
+#[must_use]
+pub fn breaks_under_parent(parent: &Proposal, child: &Proposal, parameters: &Parameters) -> bool {
+    let apart_ms = if child.payload.is_empty() { u64::from(parameters.empty_interval_ms) } else { 0 };
+    child.sequence != parent.sequence.next() || child.time < parent.time.plus(apart_ms)
+}
+
+/// Whether `child`, which names `parent` by its digest, names a lane at or below the tip that the parent names
+/// (protocol §3.6). Lanes begin anew with an epoch.
+#[must_use]
+pub fn lanes_fall(parent: &Proposal, child: &Proposal) -> bool {
+    let before = |lane| parent.payload.tips.iter().find(move |tip| tip.lane == lane);
+    let falls = |tip: &LaneTip| before(tip.lane).is_some_and(|before| tip.number <= before.number);
+    child.epoch == parent.epoch && child.payload.tips.iter().any(falls)
 }
 
 /// Whether a segment is one chain whose last proposal its certificate commits.

@@ -1,11 +1,15 @@
-//! What is kept of validators that contradict themselves.
+//! Who broke the rules, and how it is known (docs/accountability.md).
 //!
-//! This version keeps both messages of each contradiction, once per offender, kind and place, bounded per
-//! offender, and counts the rest. Transferable evidence, suspicion and what follows from them are specified in
-//! `docs/accountability.md` and come later; the [`Ledger`] is where they will look.
+//! * [`Watch`] finds evidence in the messages that one validator sees.
+//! * [`Ledger`] is what is kept of it: each place once, bounded per signer and kind.
 //!
-//! Depends on no consensus, lanes or clock: whoever verifies needs nothing else.
+//! What evidence is, and when it holds, stands in [`quorate_types::evidence`]: whoever verifies needs nothing else.
+//! Suspicion and what follows from it are specified in `docs/accountability.md` and come later.
+//!
+//! Depends on no consensus, lanes or clock.
 
 mod ledger;
+mod watch;
 
-pub use ledger::{Ledger, MAX_KEPT_PER_OFFENDER, Noted};
+pub use ledger::{Ledger, MAX_AUTHORS, MAX_KEPT_PER_KIND, Noted};
+pub use watch::Watch;

@@ -59,7 +59,7 @@ pub struct Metrics {
     /// Complaints made.
     pub complaints: Counter,
     /// Pairs of signed messages that contradict each other.
-    pub contradictions: Counter,
+    pub evidence: Counter,
     /// Signatures that the guard refused to give.
     pub guard_refusals: Counter,
     /// Calls of clients refused by their rate.
@@ -101,7 +101,7 @@ impl Default for Metrics {
             refused_messages: Counter::default(),
             views_entered: Counter::default(),
             complaints: Counter::default(),
-            contradictions: Counter::default(),
+            evidence: Counter::default(),
             guard_refusals: Counter::default(),
             rate_limited: Counter::default(),
             watches_cut: Counter::default(),
@@ -141,7 +141,7 @@ impl Metrics {
             ("quorate_refused_messages_total", "Messages of peers refused.", &self.refused_messages),
             ("quorate_views_entered_total", "Views entered.", &self.views_entered),
             ("quorate_complaints_total", "Complaints made.", &self.complaints),
-            ("quorate_contradictions_total", "Contradicting pairs of signed messages.", &self.contradictions),
+            ("quorate_evidence_total", "Pieces of evidence kept since the start.", &self.evidence),
             ("quorate_guard_refusals_total", "Signatures that the guard refused.", &self.guard_refusals),
             ("quorate_rate_limited_total", "Calls of clients refused by their rate.", &self.rate_limited),
             ("quorate_watches_cut_total", "Watches cut because the watcher was slow.", &self.watches_cut),

@@ -66,7 +66,10 @@ impl Intake {
                             _ => batch.push((from, message)),
                         }
                     }
-                    Err(fault) => self.on_refused(from, &fault, &mut logged),
+                    Err(fault) => {
+                        self.on_refused(from, &fault, &mut logged);
+                        batch.extend(fault.into_evidence().map(|evidence| (from, evidence)));
+                    }
                 }
             }
             self.metrics.verified_messages.add(batch.len() as u64);

@@ -11,7 +11,7 @@ use quorate_types::codec::DecodeError;
 use quorate_types::ids::ValidatorIndex;
 use quorate_types::message::Message;
 use quorate_types::operation::{Operation, OperationFault};
-use quorate_types::verified::{Context, PeerFault, Verified};
+use quorate_types::verified::{Context, Refused, Verified};
 use tokio::sync::Semaphore;
 
 use crate::tap::lane_of;
@@ -39,7 +39,17 @@ pub enum FrameFault {
     },
     /// The message breaks a rule, or a signature doesn't verify.
     #[error(transparent)]
-    Message(#[from] PeerFault),
+    Message(#[from] Box<Refused>),
+}
+
+impl FrameFault {
+    /// Evidence against whoever signed what was refused.
+    pub(crate) fn into_evidence(self) -> Option<Verified<Message>> {
+        match self {
+            Self::Message(refused) => refused.shows,
+            Self::Bytes(_) | Self::Lane { .. } => None,
+        }
+    }
 }
 
 /// A frame, and whose connection brought it.
@@ -141,7 +151,7 @@ fn read(context: &Context, lane: Lane, frame: &[u8]) -> Result<Verified<Message>
     if lane_of(&message) != lane {
         return Err(FrameFault::Lane { kind: message.kind(), lane });
     }
-    Ok(context.verify(message)?)
+    Ok(context.open(message)?)
 }
 
 #[cfg(test)]

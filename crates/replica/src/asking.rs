@@ -89,6 +89,9 @@ impl Replica {
             | Message::Proposal(_)
             | Message::Checkpoint(_)
             | Message::Chunk(_)
+            // Judged for itself: what it shows of this key is in it (accountability §3.2).
+            | Message::Evidence(_)
+            | Message::EvidenceHeld(_)
             | Message::Request(_) => None,
         }
     }

@@ -10,6 +10,7 @@
 //! Far behind, or with a wrong state: [`transfer`]. Starting again: [`recover`]. What lies where in the store: [`records`].
 
 mod asking;
+mod evidence;
 pub mod execution;
 mod executions;
 mod fetching;

@@ -7,7 +7,7 @@ use quorate_consensus::CoreNotice;
 use quorate_crypto::Digest;
 use quorate_dag::Intake;
 use quorate_storage::{Family, WriteBatch};
-use quorate_types::contradiction::Contradiction;
+use quorate_types::evidence::Evidence;
 use quorate_types::execution::ExecutionCertificate;
 use quorate_types::freshness::{FreshnessAnswer, Nonce};
 use quorate_types::ids::{BlockTime, OperationId, Sequence, ValidatorIndex, View};
@@ -151,9 +151,8 @@ pub enum Notice {
     Certified(Arc<ExecutionCertificate>),
     /// The stable checkpoint moved.
     Stable(Sequence),
-    /// Two signed messages contradict each other, for the first time at this place: both are among the
-    /// records; the shell logs and counts.
-    Contradiction(Box<Contradiction>),
+    /// Evidence, the first about its place, with its id: it is among the records; the shell logs and counts.
+    Evidence(Digest, Arc<Evidence>),
     /// A freshness round is complete.
     Fresh {
         /// Its nonce.

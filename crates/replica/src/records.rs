@@ -23,7 +23,7 @@
 //! | `Protocol` | `own-new-view`, `own-bundle`, `own-prepare` ‖ epoch | the newest that this validator signed |
 //! | `Votes` | 0 ‖ epoch, sequence, view, phase, validator | own vote, or another's that was seen first |
 //! | `Votes` | 1 ‖ epoch, sequence | own execution vote |
-//! | `Votes` | 2 ‖ offender, digest | both messages of a contradiction |
+//! | `Votes` | 3 ‖ id | evidence |
 //! | `Proposals` | 0 ‖ digest | proposal |
 //! | `Proposals` | 1 ‖ sequence | digest of the proposal delivered there |
 //! | `Certificates` | 0 ‖ epoch | highest prepared certificate |
@@ -44,11 +44,11 @@ mod ranges;
 mod slot;
 mod values;
 
-use quorate_crypto::{Digest, sha256};
+use quorate_crypto::Digest;
 use quorate_storage::{Family, Snapshot};
 use quorate_types::bundle::{Bundle, BundleHeader};
 use quorate_types::codec::Canonical;
-use quorate_types::contradiction::Contradiction;
+use quorate_types::evidence::Evidence;
 use quorate_types::execution::{Execution, ExecutionCertificate, ExecutionVote};
 use quorate_types::ids::{BundleNumber, Epoch, OperationId, Sequence, ValidatorIndex, View};
 use quorate_types::proposal::Proposal;
@@ -63,7 +63,7 @@ use crate::transfer::{Divergence, TransferMark};
 
 pub use self::check::admit;
 pub use self::ranges::{
-    bundles_above, bundles_between, commits_from, contradictions, executions_from, highest_bundle, highest_commit,
+    bundles_above, bundles_between, commits_from, evidence_kept, executions_from, highest_bundle, highest_commit,
     highest_committed, highest_new_view, highest_view_change, own_execution_votes_above, receipts_at, results_above,
     votes_above, votes_at,
 };
@@ -75,7 +75,8 @@ pub const RECORD_VERSION: u8 = 1;
 
 const VOTES: u8 = 0;
 const EXECUTION_VOTES: u8 = 1;
-const CONTRADICTIONS: u8 = 2;
+/// 2 was a contradiction's, before there was evidence.
+const EVIDENCE: u8 = 3;
 const BY_DIGEST: u8 = 0;
 const BY_SEQUENCE: u8 = 1;
 const PREPARED: u8 = 0;
@@ -254,10 +255,10 @@ pub fn own_execution_vote(epoch: Epoch, sequence: Sequence) -> Slot<Signed<Execu
     Slot::new(Family::Votes, key(&[EXECUTION_VOTES], &[&epoch, &sequence]))
 }
 
-/// Both messages of a contradiction, by the digest of the two.
+/// Evidence by id.
 #[must_use]
-pub fn contradiction(pair: &Contradiction) -> Slot<Contradiction> {
-    Slot::new(Family::Votes, key(&[CONTRADICTIONS], &[&pair.offender(), &sha256(&[&pair.to_bytes()])]))
+pub fn evidence(id: &Digest) -> Slot<Evidence> {
+    Slot::new(Family::Votes, key(&[EVIDENCE], &[id]))
 }
 
 /// A proposal by digest.

@@ -1,6 +1,8 @@
 //! From records to a running replica (protocol §7.1–§7.5).
 
-use quorate_accountability::Ledger;
+use std::sync::Arc;
+
+use quorate_accountability::{Ledger, Watch};
 use quorate_consensus::{Config, Core, Link, Now, Recovered};
 use quorate_crypto::{Digest, SecretKey};
 use quorate_dag::{LaneLimits, Lanes, LanesConfig, Point};
@@ -212,9 +214,10 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
     let reach = 2 * u64::from(context.parameters.window);
     let executions = recovered_executions(store, &context, (stable, certified), reach)?;
     let mut ledger = Ledger::default();
-    for pair in records::contradictions(store)? {
-        ledger.note(&pair);
+    for evidence in records::evidence_kept(store)? {
+        ledger.note(&Arc::new(evidence));
     }
+    let watch = recovered_watch(store, &context, stable)?;
     let needed = context.quorum().quorum().saturating_sub(1);
     let quarantine = quarantine.or(lane_fault.then_some(Quarantine::LostOwnBundles));
     let standing = quarantine.map_or(Standing::Asking { heard: Default::default(), needed }, Standing::Quarantined);
@@ -240,6 +243,8 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
         context,
         me,
         ledger,
+        watch,
+        spread: Default::default(),
         lanes,
         executions,
         standing,
@@ -252,6 +257,24 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
         settles_anew: true,
         overlooks_own_key: false,
     })
+}
+
+/// What was seen before the start, so that a contradiction over a restart is found too: the votes, and the new view
+/// that was entered last.
+fn recovered_watch<S: Store>(store: &S, context: &Context, stable: Sequence) -> Result<Watch, RecordError> {
+    let mut watch = Watch::new(context.clone());
+    // Evidence found then was kept then.
+    let mut known = Vec::new();
+    let new_view = records::highest_new_view(store, context.epoch)?;
+    watch.stands_at(new_view.as_ref().map_or(View::ZERO, |new_view| new_view.statement.view), stable);
+    new_view.iter().for_each(|new_view| watch.on_new_view(new_view, &mut known));
+    for vote in records::votes_above(store, context.epoch, stable)? {
+        watch.on_vote(&vote, &mut known);
+        if let Some(proposal) = records::proposal(&vote.statement.digest).read(store)? {
+            watch.on_proposal(&proposal, &mut known);
+        }
+    }
+    Ok(watch)
 }
 
 /// Results and certificates above the stable checkpoint and above the sequence up to which every certificate is

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use quorate_accountability::{Ledger, Noted};
+use quorate_accountability::{Ledger, Watch};
 use quorate_consensus::{Core, CoreNotice, Effect, Input, LaneWaits, Link, Now, Own, Turns};
 use quorate_crypto::{Digest, StandInToken};
 use quorate_dag::{Admission, Check, Lanes};
 use quorate_types::bundle::Bundle;
-use quorate_types::contradiction::Contradiction;
 use quorate_types::freshness::Round;
 use quorate_types::ids::{Sequence, ValidatorIndex};
 use quorate_types::message::{Message, Request, Status, VoteMessage};
@@ -16,6 +15,7 @@ use quorate_types::operation::Operation;
 use quorate_types::proposal::Proposal;
 use quorate_types::verified::Context;
 
+use crate::evidence::Spread;
 use crate::execution::ExecutionJob;
 use crate::executions::Executions;
 use crate::fetching::Fetching;
@@ -47,6 +47,9 @@ pub struct Replica {
     pub(crate) executions: Executions,
     pub(crate) fetching: Fetching,
     pub(crate) ledger: Ledger,
+    pub(crate) watch: Watch,
+    /// What each peer has been offered of the evidence kept.
+    pub(crate) spread: Spread,
     pub(crate) standing: Standing,
     /// Payloads that wait for bundles, by proposal.
     pub(crate) awaiting: BTreeMap<Digest, Proposal>,
@@ -153,6 +156,7 @@ impl Replica {
         if let Some(what) = self.own_key_elsewhere(&message) {
             return self.quarantine_for(from, what, out);
         }
+        self.watch_message(&message, out);
         let input = match message {
             Message::PrePrepare(pre_prepare) => Input::PrePrepare(pre_prepare),
             Message::Vote(VoteMessage { vote, primary }) => Input::Vote(vote, primary),
@@ -170,6 +174,8 @@ impl Replica {
             Message::Checkpoint(checkpoint) => return self.on_checkpoint(now, from, checkpoint, out),
             Message::Chunk(chunk) => return self.on_chunk(now, from, &chunk, out),
             Message::Request(Request::Freshness(nonce)) => return self.answer_freshness(from, nonce, out),
+            Message::Evidence(evidence) => return self.on_evidence(from, *evidence, out),
+            Message::EvidenceHeld(id) => return self.on_evidence_held(from, id),
             // The shell answers all other requests from the store (protocol §9.4).
             Message::Request(_) => return,
         };
@@ -337,16 +343,6 @@ impl Replica {
         self.awaiting.retain(|digest, _| heads.contains(digest));
     }
 
-    pub(crate) fn note_contradiction(&mut self, pair: Contradiction, out: &mut Outbox) {
-        if pair.offender() == self.me && !self.overlooks_own_key {
-            self.quarantine(Quarantine::KeyUsedElsewhere { what: pair.kind() }, out);
-        }
-        if self.ledger.note(&pair) == Noted::New {
-            records::contradiction(&pair).put(&mut out.records, &pair);
-            out.notices.push(Notice::Contradiction(Box::new(pair)));
-        }
-    }
-
     pub(crate) fn quarantine(&mut self, reason: Quarantine, out: &mut Outbox) {
         if self.standing.is_quarantined() {
             return;
@@ -493,6 +489,7 @@ impl Replica {
             out.send(from, Message::Status(Box::new(Status { yours, asks_for_own: false, ..self.status() })));
         }
         self.hear(now, from, &status, out);
+        self.offer_evidence(now, from, out);
         for tip in &status.tips {
             if let Some(want) = self.lanes.lacking(tip) {
                 self.fetching.want_of_status(now, want, from, out);

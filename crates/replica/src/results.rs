@@ -77,6 +77,9 @@ impl Replica {
 
     fn keep_execution_certificate(&mut self, now: Now, certificate: ExecutionCertificate, out: &mut Outbox) {
         records::execution(certificate.execution.sequence).put(&mut out.records, &certificate);
+        let mut found = Vec::new();
+        self.watch.on_certified(&certificate, &mut found);
+        found.into_iter().for_each(|evidence| self.keep_found(evidence, out));
         let certified = self.executions.certified();
         if certified >= certificate.execution.sequence {
             records::certified().put(&mut out.records, &certified);

@@ -166,7 +166,7 @@ fn named(notice: &Notice) -> Option<&'static str> {
         Notice::Core(CoreNotice::Complains(..)) => "complaint",
         Notice::Delivered { .. } => "delivered",
         Notice::Stable(_) => "stable checkpoint",
-        Notice::Contradiction(_) => "contradiction seen",
+        Notice::Evidence(..) => "contradiction seen",
         _ => return None,
     })
 }

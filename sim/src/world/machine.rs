@@ -58,6 +58,14 @@ pub(super) enum Happening {
     Leaves { to: u16, letter: Rc<Letter> },
 }
 
+/// What the door made of a message.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Opened {
+    /// The message, or what a refused one shows.
+    pub(super) gives: Option<Verified<Message>>,
+    pub(super) is_refused: bool,
+}
+
 /// A message on its way.
 #[derive(Debug)]
 pub(super) struct Letter {
@@ -68,7 +76,7 @@ pub(super) struct Letter {
     pub(super) message: Message,
     pub(super) bytes: Vec<u8>,
     /// The door's verdict, which is the same for every receiver.
-    verified: OnceCell<Option<Verified<Message>>>,
+    verified: OnceCell<Opened>,
 }
 
 /// Everything.
@@ -256,7 +264,7 @@ impl World {
             Ok(decoded) => decoded,
             // A Byzantine validator's message may be no message at all.
             Err(_) if self.is_byzantine(host) => {
-                let verified = OnceCell::from(None);
+                let verified = OnceCell::from(Opened { gives: None, is_refused: true });
                 return Ok(Rc::new(Letter { host, from, message: message.clone(), bytes, verified }));
             }
             Err(fault) => {
@@ -272,9 +280,12 @@ impl World {
     }
 
     /// The message as the door lets it in.
-    pub(super) fn open(&self, letter: &Letter) -> Option<Verified<Message>> {
-        let verified = letter.verified.get_or_init(|| self.cast.context.verify(letter.message.clone()).ok());
-        verified.clone()
+    pub(super) fn open(&self, letter: &Letter) -> Opened {
+        let open = || match self.cast.context.open(letter.message.clone()) {
+            Ok(message) => Opened { gives: Some(message), is_refused: false },
+            Err(refused) => Opened { gives: refused.shows, is_refused: true },
+        };
+        letter.verified.get_or_init(open).clone()
     }
 }
 

@@ -172,6 +172,8 @@ fn about(message: &Message) -> String {
             let is_active = if status.active { "active" } else { "changing" };
             format!("view {} {is_active}, committed {}, executed {}", status.view, status.committed, status.executed)
         }
+        Message::Evidence(evidence) => format!("{} against {}", evidence.kind(), evidence.accused()),
+        Message::EvidenceHeld(id) => format!("{id:?}"),
         Message::Certificate(certificate) => {
             let claim = certificate.claim;
             format!("{:?}, view {}, sequence {}", certificate.phase, claim.view, claim.sequence)

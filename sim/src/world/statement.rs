@@ -78,7 +78,9 @@ pub(crate) fn statements_of(message: &Message, signer: ValidatorIndex) -> Vec<St
         | Message::Request(_)
         | Message::Checkpoint(_)
         | Message::Chunk(_)
-        | Message::Freshness(_) => Vec::new(),
+        | Message::Freshness(_)
+        | Message::Evidence(_)
+        | Message::EvidenceHeld(_) => Vec::new(),
     };
     all.into_iter().filter(|statement| signer_of(statement) == signer).collect()
 }

@@ -12,7 +12,7 @@ use quorate_types::message::{Message, Request};
 
 use super::host::Saving;
 use super::invariants::Fact;
-use super::machine::{Happening, Letter, Step, World, harness, unsafe_};
+use super::machine::{Happening, Letter, Opened, Step, World, harness, unsafe_};
 use super::recording::State;
 use super::statement::statements_of;
 use super::transfer;
@@ -50,15 +50,11 @@ impl World {
                 return Ok(());
             }
         }
-        let Some(message) = self.open(letter) else {
-            self.reach("message refused at the door");
-            match &letter.message {
-                Message::NewView(_) => self.reach("new view refused at the door"),
-                Message::Certificate(_) | Message::Segment(_) => self.reach("certificate refused at the door"),
-                _ => {}
-            }
-            return Ok(());
-        };
+        let Opened { gives, is_refused } = self.open(letter);
+        if is_refused {
+            self.reach_refused(&letter.message);
+        }
+        let Some(message) = gives else { return Ok(()) };
         // A freshness statement takes a signature, which is the replica's to give.
         if let Message::Request(request) = &letter.message
             && !matches!(request, Request::Freshness(_))
@@ -68,6 +64,15 @@ impl World {
         let from = ValidatorIndex(letter.from);
         self.give(to, Event::Message { from, message });
         Ok(())
+    }
+
+    fn reach_refused(&mut self, message: &Message) {
+        self.reach("message refused at the door");
+        match message {
+            Message::NewView(_) => self.reach("new view refused at the door"),
+            Message::Certificate(_) | Message::Segment(_) => self.reach("certificate refused at the door"),
+            _ => {}
+        }
     }
 
     /// A flipped bit never passes in reality, because the session checks; here it shows that nothing panics.
@@ -207,7 +212,7 @@ impl World {
             Notice::Delivered { .. } => (Some("delivered"), State::Delivers),
             Notice::Certified(_) => (Some("execution certificate"), State::Certified),
             Notice::Stable(_) => (Some("stable checkpoint"), State::Stable),
-            Notice::Contradiction(_) => (Some("contradiction seen"), State::Contradiction),
+            Notice::Evidence(..) => (Some("contradiction seen"), State::Contradiction),
             Notice::Standing(_) => (Some("standing changed"), State::Standing),
             Notice::Refused(_) => (None, State::Alarm),
             Notice::Camps(_) => (Some("results in camps"), State::Alarm),
@@ -220,9 +225,11 @@ impl World {
             self.reach(reached);
         }
         self.note_rare(notice);
-        if let Notice::Contradiction(pair) = notice {
-            let holders = self.blamed.entry(pair.offender().0).or_default();
-            holders.entry(pair.kind().to_string()).or_default().insert(me);
+        if let Notice::Evidence(_, evidence) = notice
+            && let Some(accused) = evidence.validator()
+        {
+            let holders = self.blamed.entry(accused.0).or_default();
+            holders.entry(evidence.kind().to_string()).or_default().insert(me);
         }
         self.tell(state, Some(me), || describe(me, notice));
     }
@@ -495,7 +502,9 @@ fn describe(me: u16, notice: &Notice) -> String {
             format!("{me} holds the execution certificate of {}", certificate.execution.sequence)
         }
         Notice::Stable(sequence) => format!("{me} has stable checkpoint {sequence}"),
-        Notice::Contradiction(pair) => format!("{me} holds {} against {}", pair.kind(), pair.offender()),
+        Notice::Evidence(id, evidence) => {
+            format!("{me} keeps {} against {}: {id:?}", evidence.kind(), evidence.accused())
+        }
         Notice::Standing(standing) => format!("{me} is {standing}"),
         Notice::Refused(refusal) => format!("the guard of {me} refuses: {refusal}"),
         Notice::Transfer(notice) => transfer::describe(me, notice),

@@ -105,7 +105,7 @@ const METRICS: [&str; 33] = [
     "quorate_verified_messages_total",
     "quorate_refused_messages_total",
     "quorate_views_entered_total",
-    "quorate_contradictions_total",
+    "quorate_evidence_total",
     "quorate_rate_limited_total",
     "quorate_watches_cut_total",
     "quorate_read_only_total",
@@ -129,7 +129,7 @@ async fn the_metrics_have_the_names_promised_and_count() -> anyhow::Result<()> {
         ensure!(samples.keys().any(|name| name.starts_with(labelled)), "{labelled} is missing in\n{page}");
     }
     ensure!(samples["quorate_resident_bytes"] > 1e6, "{}", samples["quorate_resident_bytes"]);
-    ensure!(samples["quorate_contradictions_total"] == 0.0, "honest validators contradict themselves");
+    ensure!(samples["quorate_evidence_total"] == 0.0, "honest validators contradict themselves");
     ensure!(samples["quorate_guard_refusals_total"] == 0.0, "the guard was asked for what it must refuse");
     Ok(())
 }

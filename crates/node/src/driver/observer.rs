@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use quorate_crypto::Digest;
 use quorate_replica::transfer::{Difference, Divergence, TransferNotice};
 use quorate_replica::{Camps, Cause, CoreNotice, Notice, Now, Outbox, Replica, Standing};
+use quorate_types::evidence::Evidence;
 use quorate_types::ids::{Sequence, ValidatorIndex};
 use quorate_types::message::Message;
 use tracing::{debug, error, info, warn};
@@ -20,7 +22,7 @@ const PROPOSALS: usize = 4_096;
 pub(crate) struct Observer {
     metrics: Arc<Metrics>,
     names: Vec<String>,
-    /// Pairs of messages that contradict each other, by offender.
+    /// Pieces of evidence kept, by whom they accuse.
     contradictions: Arc<[Counter]>,
     first_seen_ms: BTreeMap<Sequence, u64>,
     counts: Counts,
@@ -40,7 +42,7 @@ impl Observer {
         Self { metrics, names, contradictions, first_seen_ms: BTreeMap::new(), counts: Counts::default() }
     }
 
-    /// Pairs of messages that contradict each other, by offender.
+    /// Pieces of evidence kept, by whom they accuse.
     pub(crate) fn contradictions(&self) -> Arc<[Counter]> {
         Arc::clone(&self.contradictions)
     }
@@ -168,17 +170,7 @@ impl Observer {
                 self.first_seen_ms = self.first_seen_ms.split_off(sequence);
                 info!(sequence = sequence.0, "stable checkpoint");
             }
-            Notice::Contradiction(pair) => {
-                let offender = pair.offender();
-                self.metrics.contradictions.add(1);
-                self.contradictions.get(offender.position()).inspect(|counter| counter.add(1));
-                error!(
-                    offender = self.name(offender),
-                    kind = pair.kind(),
-                    "two signed messages contradict each other: malice, or one key at two nodes"
-                );
-                debug!(contradiction = ?pair, "both messages");
-            }
+            Notice::Evidence(id, evidence) => self.on_evidence(id, evidence),
             Notice::Standing(standing @ Standing::Quarantined(_)) => error!(%standing, "this validator signs nothing"),
             Notice::Standing(standing) => info!(%standing, "standing"),
             Notice::Fresh { sequence, .. } => debug!(sequence = sequence.0, "a freshness round is complete"),
@@ -190,6 +182,19 @@ impl Observer {
                 error!(%refusal, "the signing guard refused: a fault in this program, please report it");
             }
         }
+    }
+
+    fn on_evidence(&self, id: &Digest, evidence: &Evidence) {
+        self.metrics.evidence.add(1);
+        let kind = evidence.kind();
+        let Some(accused) = evidence.validator() else {
+            warn!(evidence = ?id, kind, accused = %evidence.accused(), "an author signed what contradicts itself");
+            return;
+        };
+        self.contradictions.get(accused.position()).inspect(|counter| counter.add(1));
+        let accused = self.name(accused);
+        error!(evidence = ?id, kind, accused, "evidence: malice, a fault in its program, or one key at two nodes");
+        debug!(?evidence, "what was signed");
     }
 
     fn on_core(&self, notice: &CoreNotice) {

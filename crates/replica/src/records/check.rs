@@ -4,7 +4,7 @@ use quorate_crypto::Digest;
 use quorate_storage::Family;
 use quorate_types::bundle::{Bundle, BundleHeader};
 use quorate_types::codec::{Canonical, DecodeError};
-use quorate_types::contradiction::Contradiction;
+use quorate_types::evidence::Evidence;
 use quorate_types::execution::{Execution, ExecutionCertificate, ExecutionVote};
 use quorate_types::ids::Sequence;
 use quorate_types::proposal::Proposal;
@@ -16,8 +16,8 @@ use quorate_types::vote::{Certificate, Vote};
 
 use super::slot::{RecordError, open};
 use super::{
-    BY_DIGEST, BY_SEQUENCE, COMMITS, CONTRADICTIONS, Delivered, EXECUTION_VOTES, EXECUTIONS, ExecutedMark, Judged,
-    NEW_VIEW, PREPARED, Place, RESULTS, VIEW_CHANGE, VOTES, ViewState,
+    BY_DIGEST, BY_SEQUENCE, COMMITS, Delivered, EVIDENCE, EXECUTION_VOTES, EXECUTIONS, ExecutedMark, Judged, NEW_VIEW,
+    PREPARED, Place, RESULTS, VIEW_CHANGE, VOTES, ViewState,
 };
 use crate::standing::Ended;
 use crate::transfer::{Divergence, TransferMark};
@@ -63,7 +63,7 @@ pub fn admit(family: Family, key: &[u8], value: &[u8]) -> Result<(), RecordError
         Family::Votes => match kind {
             Some(VOTES) => reads::<Signed<Vote>>(family, key, value),
             Some(EXECUTION_VOTES) => reads::<Signed<ExecutionVote>>(family, key, value),
-            Some(CONTRADICTIONS) => reads::<Contradiction>(family, key, value),
+            Some(EVIDENCE) => reads::<Evidence>(family, key, value),
             _ => unknown(),
         },
         Family::Proposals => match kind {

@@ -7,7 +7,7 @@ use quorate_dag::Point;
 use quorate_storage::{Family, Store};
 use quorate_types::bundle::Bundle;
 use quorate_types::codec::Canonical;
-use quorate_types::contradiction::Contradiction;
+use quorate_types::evidence::Evidence;
 use quorate_types::execution::{Execution, ExecutionCertificate, ExecutionVote};
 use quorate_types::ids::{BundleNumber, Epoch, Sequence, ValidatorIndex};
 use quorate_types::receipt::Receipt;
@@ -16,20 +16,18 @@ use quorate_types::view_change::{NewView, ViewChangeMessage};
 use quorate_types::vote::{Certificate, Vote};
 
 use super::slot::{RecordError, open};
-use super::{
-    BY_SEQUENCE, COMMITS, CONTRADICTIONS, EXECUTION_VOTES, EXECUTIONS, NEW_VIEW, RESULTS, VIEW_CHANGE, VOTES, key,
-};
+use super::{BY_SEQUENCE, COMMITS, EVIDENCE, EXECUTION_VOTES, EXECUTIONS, NEW_VIEW, RESULTS, VIEW_CHANGE, VOTES, key};
 
 /// Entries read from the store at a time.
 const PAGE: usize = 256;
 
-/// All contradictions kept.
+/// All evidence kept, by id.
 ///
 /// # Errors
 /// As [`super::Slot::read`].
-pub fn contradictions<S: Store>(store: &S) -> Result<Vec<Contradiction>, RecordError> {
+pub fn evidence_kept<S: Store>(store: &S) -> Result<Vec<Evidence>, RecordError> {
     let mut found = Vec::new();
-    walk(store, Family::Votes, vec![CONTRADICTIONS], &after(vec![CONTRADICTIONS]), |pair| found.push(pair))?;
+    walk(store, Family::Votes, vec![EVIDENCE], &after(vec![EVIDENCE]), |evidence| found.push(evidence))?;
     Ok(found)
 }
 

@@ -28,7 +28,7 @@ fn lose(kind: &'static str, victim: usize, down: usize) {
     let before = cluster.hosts.iter().map(|host| host.replica.report().committed.0).max().unwrap_or(0);
     cluster.submit(victim, 1);
     cluster.run_until(30_000, |cluster| acknowledged(cluster) as u64 > before);
-    let contradictions = cluster.hosts.iter().map(|host| host.contradictions.len());
+    let contradictions = cluster.hosts.iter().map(|host| host.evidence.len());
     assert_eq!(contradictions.sum::<usize>(), 0, "{kind}");
 }
 

@@ -5,6 +5,7 @@
 mod support;
 
 mod cluster;
+mod evidence;
 mod inspect;
 mod losses;
 mod reading;

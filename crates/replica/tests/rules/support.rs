@@ -11,7 +11,7 @@ use quorate_replica::{
     execution, pruning, records, recover, serve,
 };
 use quorate_storage::{Durability, Family, MemorySnapshot, MemoryStore, Store, WriteBatch};
-use quorate_types::contradiction::Contradiction;
+use quorate_types::evidence::Evidence;
 use quorate_types::execution::Execution;
 use quorate_types::freshness::{FreshnessAnswer, Nonce};
 use quorate_types::genesis::{Administrators, Genesis, GenesisContent, GenesisValidator};
@@ -72,7 +72,7 @@ pub(crate) struct Host {
     /// Results stay unreported: the validator executes, and its event loop is too slow to hear of it.
     pub(crate) is_deaf_to_results: bool,
     pub(crate) certified: Vec<(Sequence, Digest)>,
-    pub(crate) contradictions: Vec<Contradiction>,
+    pub(crate) evidence: Vec<Arc<Evidence>>,
     /// Delivered and not executed yet.
     jobs: VecDeque<quorate_replica::ExecutionJob>,
     /// Results of freshness rounds.
@@ -137,7 +137,7 @@ impl Cluster {
     pub(crate) fn boot(&self, at: usize, store: MemoryStore, guard: Option<GuardFile>) -> Host {
         let setup = Setup { context: self.context.clone(), me: index(at), key: key(1, at) };
         let replica = recover(&store, guard.as_ref(), setup, self.now).unwrap();
-        let (certified, contradictions, jobs, fresh, statements) = Default::default();
+        let (certified, evidence, jobs, fresh, statements) = Default::default();
         let mut host = Host {
             replica,
             store,
@@ -145,7 +145,7 @@ impl Cluster {
             is_up: true,
             is_deaf_to_results: false,
             certified,
-            contradictions,
+            evidence,
             jobs,
             fresh,
             statements,
@@ -232,7 +232,7 @@ impl Cluster {
                 Notice::Certified(certificate) => {
                     host.certified.push((certificate.execution.sequence, certificate.execution.receipts_root));
                 }
-                Notice::Contradiction(pair) => host.contradictions.push((**pair).clone()),
+                Notice::Evidence(_, evidence) => host.evidence.push(Arc::clone(evidence)),
                 Notice::Fresh { nonce, sequence } => host.fresh.push((*nonce, *sequence)),
                 Notice::Statement(answer) => host.statements.push((**answer).clone()),
                 Notice::Transfer(notice) => host.transfers.push(*notice),

@@ -8,7 +8,8 @@ use quorate_replica::transfer::{Installation, TransferNotice};
 use quorate_replica::{Ended, GuardFile, Quarantine, Standing, create_store, records};
 use quorate_storage::{Durability, Family, MemoryStore, Store, WriteBatch};
 use quorate_types::entity;
-use quorate_types::ids::Sequence;
+use quorate_types::evidence::Evidence;
+use quorate_types::ids::{Sequence, ValidatorIndex};
 use quorate_types::message::{Message, Request};
 use quorate_types::operation::EntityId;
 use quorate_types::snapshot::{HIGHEST, Span};
@@ -340,7 +341,11 @@ fn a_diverged_validator_names_what_differs_repairs_itself_and_votes_again() {
     let before = execution_mark(&cluster.hosts[0].store).sequence.0;
     order(&mut cluster, 6);
     cluster.run_until(LONG_MS, |cluster| execution_mark(&cluster.hosts[0].store).sequence.0 >= before + 6);
-    assert!(cluster.hosts.iter().all(|host| host.contradictions.is_empty()));
+    // Its wrong results are known to all, and nothing else is held against anyone (accountability §1.9).
+    for evidence in cluster.hosts.iter().flat_map(|host| &host.evidence) {
+        assert!(matches!(**evidence, Evidence::Diverged(_)), "{evidence:?}");
+        assert_eq!(evidence.validator(), Some(ValidatorIndex(3)));
+    }
     assert!(cluster.now.wall_ms > WALL_MS);
 }
 

@@ -1,9 +1,10 @@
 //! With at most `f` faulty validators a correct one never raises the safety alarm, never finds itself in
-//! quarantine, is never refused by its own guard, and is never named in a contradiction (protocol §3.2,
+//! quarantine, is never refused by its own guard, and is never accused by evidence (protocol §3.2,
 //! §7.3, §10 Soundness of blame).
 
 use quorate_consensus::CoreNotice;
 use quorate_replica::Notice;
+use quorate_types::evidence::Evidence;
 
 use super::{Fact, Invariant, Scene};
 
@@ -31,12 +32,15 @@ impl Invariant for Alarms {
             Notice::Standing(standing) if standing.is_quarantined() && !scene.lost.contains(by) => {
                 Err(vec![format!("validator {by}, whose store is whole, is {standing}")])
             }
-            Notice::Contradiction(contradiction) => {
-                let offender = contradiction.offender().0;
-                if scene.byzantine.contains(&offender) {
+            // A wrong result comes from a broken disk, too: repair follows from it, not blame (accountability §1.9).
+            Notice::Evidence(_, evidence) if matches!(**evidence, Evidence::Diverged(_)) => Ok(()),
+            Notice::Evidence(_, evidence) => {
+                let accused = evidence.accused();
+                let is_correct = evidence.validator().is_none_or(|accused| !scene.byzantine.contains(&accused.0));
+                if !is_correct {
                     return Ok(());
                 }
-                Err(vec![format!("validator {by} holds against the correct validator {offender}: {contradiction:?}")])
+                Err(vec![format!("validator {by} keeps against {accused}, which is correct: {evidence:?}")])
             }
             _ => Ok(()),
         }

@@ -16,6 +16,7 @@ mod commit;
 mod double_sign;
 mod durable_first;
 mod exactly_once;
+mod innocent;
 mod left_view;
 mod linearizable;
 mod lost_store;
@@ -298,6 +299,7 @@ fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(one_chain::OneChain::default()),
         Box::new(double_sign::DoubleSign::default()),
         Box::new(left_view::LeftView::default()),
+        Box::new(innocent::Innocent::default()),
         Box::new(durable_first::DurableFirst::default()),
         Box::new(certificates::Certificates::default()),
         Box::new(view::ViewMonotone::default()),

@@ -34,6 +34,9 @@ pub struct Core {
     pub(crate) reign: Reign,
     pub(crate) chain: Chain,
     pub(crate) votes: Votes,
+    /// Own prepare votes of the view that a restart brought back, until everything that they name is found here.
+    /// They bind as all others do, but aren't counted or sent before (protocol §7.2).
+    pub(crate) unbacked: Vec<Signed<Vote>>,
     pub(crate) certificates: Certificates,
     pub(crate) payloads: BTreeMap<Digest, PayloadState>,
     /// Pre-prepares of each sender's newest view at or above the current one.
@@ -193,6 +196,7 @@ impl Core {
         }
         self.accept_new_view(now, out);
         self.deliver(now, out);
+        self.take_up_votes(now, out);
         self.vote_for_anchor(now, out);
         while self.prepare_next(now, out) {}
         self.adopt_prepared(now, out);
@@ -278,6 +282,20 @@ impl Core {
         }
     }
 
+    /// protocol §7.2: votes that a restart brought back count, and are sent, from when all that they name is held: at
+    /// once, where that was waited for, else in answer to reports. One of a view that was left is never sent again.
+    fn take_up_votes(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let view = self.reign.view;
+        self.unbacked.retain(|vote| vote.statement.view == view);
+        let chain_and_payloads = (&self.chain, &self.payloads);
+        let is_held = |vote: &mut Signed<Vote>| is_held(chain_and_payloads, &vote.statement);
+        let backed: Vec<Signed<Vote>> = self.unbacked.extract_if(.., is_held).collect();
+        for vote in backed {
+            self.on_vote(now, vote, out);
+            out.extend(self.signs().then(|| Effect::Broadcast(self.resend(vote))));
+        }
+    }
+
     fn on_own(&mut self, now: Now, own: Own, out: &mut Vec<Effect>) {
         match own {
             Own::Vote(vote) => self.on_vote(now, vote, out),
@@ -305,6 +323,7 @@ impl Core {
         };
         self.reign.voted.retain(|at, voted| *at >= sequence || is_off_chain(*at, *voted));
         self.votes.prune(sequence);
+        self.unbacked.retain(|vote| vote.statement.sequence > sequence);
         self.chain.prune(sequence);
         let chain = &self.chain;
         self.payloads.retain(|digest, _| chain.proposal(digest).is_some());
@@ -451,6 +470,12 @@ impl Core {
             goals: self.certificates.goals.len(),
         }
     }
+}
+
+/// Whether the proposal of a vote is delivered, or all bundles of its chain are held and valid.
+fn is_held((chain, payloads): (&Chain, &BTreeMap<Digest, PayloadState>), vote: &Vote) -> bool {
+    let Vote { sequence, digest, .. } = *vote;
+    chain.delivered_at(sequence) == Some(digest) || payloads.get(&digest) == Some(&PayloadState::Valid)
 }
 
 /// How much a core holds.

@@ -117,12 +117,20 @@ pub(crate) fn rebuild(config: Config, recovered: Recovered, now: Now) -> Core {
     let mut reign = resume_reign(&config, view, active, recovered.new_view, now);
     let claimed = recovered.view_change.as_ref().and_then(|change| change.signed.statement.last_vote);
     let mut last_vote = recovered.last_vote.max(claimed);
+    let mut unbacked = Vec::new();
     for vote in recovered.votes {
+        let Vote { phase, sequence, .. } = vote.statement;
+        let is_own_prepare = vote.signer() == config.me && phase == Phase::Prepare;
         if vote.signer() == config.me {
-            last_vote = last_vote.max((vote.statement.phase == Phase::Prepare).then(|| vote.statement.claim()));
+            last_vote = last_vote.max(is_own_prepare.then(|| vote.statement.claim()));
             resume_vote(&mut reign, &vote.statement);
         }
-        votes.insert(vote, view);
+        let is_promise = is_own_prepare && vote.statement.view == view && sequence > recovered.tip.sequence;
+        if is_promise && !cfg!(mutant = "unbacked-vote-sent") {
+            unbacked.push(vote);
+        } else {
+            votes.insert(vote, view);
+        }
     }
     let pre_prepares = kept_pre_prepares(&config, view, &votes, &chain);
     let mut view_changes = BTreeMap::new();
@@ -144,6 +152,7 @@ pub(crate) fn rebuild(config: Config, recovered: Recovered, now: Now) -> Core {
         reign,
         chain,
         votes,
+        unbacked,
         certificates,
         payloads: BTreeMap::new(),
         pre_prepares,

@@ -181,7 +181,7 @@ impl Core {
     }
 
     /// A vote as it was first sent: the primary's prepare with its proposal.
-    fn resend(&self, vote: Signed<Vote>) -> Message {
+    pub(crate) fn resend(&self, vote: Signed<Vote>) -> Message {
         let Vote { view, sequence, digest, phase, validator, .. } = vote.statement;
         let of_anchor = sequence == self.reign.anchor.sequence && view == self.reign.view;
         let proposal = self.chain.proposal(&digest);

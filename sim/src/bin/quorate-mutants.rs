@@ -171,6 +171,16 @@ const MUTANTS: &[Mutant] = &[
         ci: false,
     },
     Mutant {
+        name: "unbacked-vote-sent",
+        what: "a vote that a restart brought back sent without the bundles that it names",
+        finder: Finder::Rule {
+            package: "quorate-replica",
+            target: &["--test", "rules"],
+            test: "a_replayed_vote_is_not_sent_without_the_bundles_that_it_names",
+        },
+        ci: false,
+    },
+    Mutant {
         name: "far-results-unvoted",
         what: "results far above a missing certificate never voted on",
         finder: Finder::Rule {

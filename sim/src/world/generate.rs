@@ -221,11 +221,6 @@ pub fn plan_in(profile: Profile, seed: u64) -> FaultPlan {
         strike(&mut faults, *kind, &settings, &mut events);
     }
     lose_stores(&mut faults, lost, &settings, &mut events);
-    // A known limit (protocol §7.2): where all die between the guard file's sync and the store's, votes come back
-    // from the guard files and others' bundles of the same batches don't. Full disks make that likely.
-    if events.iter().any(|timed| matches!(timed.fault, Fault::CrashAll { .. })) {
-        events.retain(|timed| !matches!(timed.fault, Fault::FillDisk { .. }));
-    }
     events.sort_by_key(|timed| timed.at_ms);
     FaultPlan { format: FORMAT, seed, settings, expect: Expectation::Pass, events }
 }

@@ -82,6 +82,7 @@ pub fn run_with(plan: &FaultPlan, options: &Options) -> Report {
         blamed: world.blamed,
         healed_in_ms: world.healed_in_ms,
         recording: world.recording,
+        story: Vec::new(),
     }
 }
 
@@ -195,7 +196,7 @@ impl World {
     fn heal_core(&mut self) -> Step {
         let mut dice = Dice::new(self.plan.seed, Stream::Topology);
         let scene = self.observer.scene();
-        let quorum = scene.quorum();
+        let (quorum, most) = (scene.quorum(), self.plan.core_size(scene.quorum()));
         let mut correct: Vec<u16> =
             (0..self.cast.size()).filter(|who| !scene.byzantine.contains(who) && !scene.lost.contains(who)).collect();
         correct.retain(|who| !self.damaged.contains(who));
@@ -204,7 +205,7 @@ impl World {
         }
         dice.shuffle(&mut correct);
         let rest_is_cut = dice.chance(500);
-        let rest = correct.split_off(quorum);
+        let rest = correct.split_off(most.min(correct.len()));
         let core: BTreeSet<u16> = correct.into_iter().collect();
         self.tell(State::Heal, None, || format!("-- faults end; the core is {core:?}"));
         self.crash_at = None;

@@ -249,7 +249,31 @@ impl fmt::Display for Target {
     }
 }
 
+impl FaultPlan {
+    /// How many validators must heal and serve in the end: a quorum; of three of which a process may die, all. There
+    /// `f` is 0, and a certificate may hold the vote of one that lost its bundles beside a single other's
+    /// (protocol §7.2).
+    #[must_use]
+    pub fn core_size(&self, quorum: usize) -> usize {
+        let may_die = self.events.iter().any(|timed| timed.fault.may_kill());
+        if self.settings.validators == 3 && may_die { 3 } else { quorum }
+    }
+}
+
 impl Fault {
+    /// Whether a process may die of it.
+    const fn may_kill(&self) -> bool {
+        matches!(
+            self,
+            Self::Crash { .. }
+                | Self::CrashAll { .. }
+                | Self::CrashAtPoint { .. }
+                | Self::FailRead { .. }
+                | Self::FailSync { .. }
+                | Self::FillDisk { .. }
+        )
+    }
+
     /// The fault in words.
     #[must_use]
     pub fn about(&self) -> String {

@@ -127,6 +127,67 @@ fn a_replayed_bundle_comes_back_whole() {
     assert_eq!(*cluster.hosts[2].replica.standing(), Standing::Signing);
 }
 
+/// Validator 1 gets validator 3's bundle, and the primary's proposal that names it, in one turn, and dies between its
+/// guard file and its store: the vote comes back, the bundle doesn't. Until `links` says otherwise nobody hands
+/// bundles over. Gives the vote and the bundle.
+fn die_with_anothers_bundle() -> (Cluster, Vote, Message) {
+    let mut cluster = busy(4);
+    cluster.run(200);
+    cluster.links = Box::new(|_, _, message| !matches!(message, Message::Bundle(_)));
+    cluster.tamper = Box::new(|_, _, answer| if matches!(answer, Message::Bundle(_)) { vec![] } else { vec![answer] });
+    let from = cluster.sent.len();
+    cluster.submit(3, 1);
+    let is_bundle = |message: &Message| matches!(message, Message::Bundle(_));
+    let bundle = cluster.sent[from..].iter().map(|(_, message)| message.clone()).find(is_bundle).unwrap();
+    cluster.deliver(3, 0, bundle.clone());
+    let proposed = |message: &Message| matches!(message, Message::PrePrepare(_)).then(|| message.clone());
+    let pre_prepare = cluster.sent[from..].iter().find_map(|(_, message)| proposed(message)).unwrap();
+    let before = copy(&cluster.hosts[1].store);
+    let mut out = quorate_replica::Outbox::default();
+    for (sender, message) in [(3, bundle.clone()), (0, pre_prepare)] {
+        let message = cluster.context.verify(message).unwrap();
+        let event = quorate_replica::Event::Message { from: index(sender), message };
+        cluster.hosts[1].replica.step(cluster.now, event, &mut out);
+    }
+    cluster.hosts[1].replica.step(cluster.now, quorate_replica::Event::Turn, &mut out);
+    let file = GuardFile { batch: out.batch.expect("it votes"), records: out.guard };
+    cluster.hosts[1] = cluster.boot(1, before, Some(file));
+    let vote = records::own_prepare(Epoch(0)).read(&cluster.hosts[1].store).unwrap().unwrap().statement;
+    assert!(own_votes(&cluster.hosts[1].store, 1).contains(&vote), "the vote is back");
+    (cluster, vote, bundle)
+}
+
+fn sends(cluster: &Cluster, vote: &Vote) -> bool {
+    cluster.sent.iter().any(|(_, message)| matches!(message, Message::Vote(sent) if sent.vote.statement == *vote))
+}
+
+/// protocol §7.2: a vote that comes back without the bundles that it names would be an empty promise: it isn't sent.
+/// Others can't make a certificate of it, and the cluster goes on in another view.
+#[test]
+fn a_replayed_vote_is_not_sent_without_the_bundles_that_it_names() {
+    let (mut cluster, vote, _) = die_with_anothers_bundle();
+    cluster.hosts[3].is_up = false;
+    cluster.submit(1, 1);
+    cluster.run(20_000);
+    assert_eq!(*cluster.hosts[1].replica.standing(), Standing::Signing);
+    assert!(!sends(&cluster, &vote));
+    assert!(cluster.hosts[1].replica.report().view > vote.view, "its own vote makes it complain");
+}
+
+/// protocol §7.2: it binds, and is sent from when the bundles are here.
+#[test]
+fn a_replayed_vote_is_sent_when_the_bundles_that_it_names_have_come() {
+    let (mut cluster, vote, bundle) = die_with_anothers_bundle();
+    // Without the third of three votes nothing is ordered.
+    cluster.hosts[2].is_up = false;
+    cluster.run_until(100, |cluster| *cluster.hosts[1].replica.standing() == Standing::Signing);
+    assert!(!sends(&cluster, &vote));
+    cluster.deliver(3, 1, bundle);
+    cluster.run_until(1_000, |cluster| cluster.executed()[1] >= vote.sequence.0);
+    assert!(sends(&cluster, &vote));
+    assert_eq!(cluster.hosts[1].replica.report().view, vote.view, "it costs no view");
+}
+
 /// protocol §7.2: more than one batch ahead means a lost or an old store.
 #[test]
 fn a_guard_file_further_ahead_means_quarantine() {

@@ -3,10 +3,10 @@
 
 use std::process::Command;
 
-use quorate_sim::net::{NetReport, plan_of, run};
-use quorate_sim::world::{FORMAT, Fault, FaultPlan, Settings, Target, TimedFault, Verdict};
+use quorate_sim::net::{plan_of, run};
+use quorate_sim::world::{FORMAT, Fault, FaultPlan, Report, Settings, Target, TimedFault, Verdict};
 
-fn passed(plan: &FaultPlan) -> NetReport {
+fn passed(plan: &FaultPlan) -> Report {
     let report = run(plan, false);
     assert!(report.verdict.is_passed(), "seed {}: {}", plan.seed, report.verdict);
     report

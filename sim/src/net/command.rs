@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Subcommand;
 
-use super::{NetReport, plan_of, run};
-use crate::world::FaultPlan;
+use super::{plan_of, run};
+use crate::world::{FaultPlan, Report};
 
 /// What to do with real nodes over simulated sockets.
 #[derive(Clone, Debug, Subcommand)]
@@ -93,7 +93,7 @@ struct Sum {
 }
 
 impl Sum {
-    const fn of(report: &NetReport) -> Self {
+    const fn of(report: &Report) -> Self {
         Self { virtual_ms: report.virtual_ms, events: report.deliveries + report.turns }
     }
 }

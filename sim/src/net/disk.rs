@@ -17,12 +17,15 @@ pub(super) struct Disk {
     unsynced: Arc<Mutex<Vec<WriteBatch>>>,
     /// The node's next read fails. The harness reads past it.
     next_read_fails: Arc<AtomicBool>,
+    /// It has failed, and nobody has asked about it yet.
+    read_struck: Arc<AtomicBool>,
     sight: Shared,
 }
 
 impl Disk {
     pub(super) fn new(me: u16, sight: Shared) -> Self {
-        Self { me, store: MemoryStore::new(), unsynced: Arc::default(), next_read_fails: Arc::default(), sight }
+        let (next_read_fails, read_struck) = Default::default();
+        Self { me, store: MemoryStore::new(), unsynced: Arc::default(), next_read_fails, read_struck, sight }
     }
 
     /// The store itself, for faults and comparisons.
@@ -43,9 +46,17 @@ impl Disk {
 
     fn reading(&self) -> Result<&MemoryStore, StoreError> {
         if self.next_read_fails.swap(false, Ordering::Relaxed) {
-            return Err(StoreError::Io { operation: "reading", detail: "a read failed, as ordered".into() });
+            self.read_struck.store(true, Ordering::Relaxed);
+            return Err(failed_read());
         }
         Ok(&self.store)
+    }
+
+    /// The last error that the disk gave the node of its own accord; it is told once. A node that ended without one
+    /// ended for no reason of the plan's.
+    pub(super) fn take_struck(&self) -> Option<StoreError> {
+        let of_store = self.store.take_struck();
+        self.read_struck.swap(false, Ordering::Relaxed).then(failed_read).or(of_store)
     }
 
     fn unsynced(&self) -> MutexGuard<'_, Vec<WriteBatch>> {
@@ -70,6 +81,10 @@ impl Disk {
         self.store.lose_disk();
         self.unsynced().clear();
     }
+}
+
+fn failed_read() -> StoreError {
+    StoreError::Io { operation: "reading", detail: "a read failed, as ordered".into() }
 }
 
 impl Store for Disk {

@@ -75,11 +75,9 @@ impl Fleet<'_> {
             Fault::LoseStore { validator, down_ms } => self.lose_store(validator, down_ms)?,
             Fault::FailRead { validator } => {
                 self.machines[usize::from(validator)].disk.fail_next_read();
-                self.failing.insert(validator);
             }
             Fault::FailSync { validator } => {
                 self.machines[usize::from(validator)].disk.store().fail_next_sync();
-                self.failing.insert(validator);
             }
             Fault::FillDisk { validator, for_ms } => {
                 self.machines[usize::from(validator)].disk.store().set_full(true);
@@ -107,7 +105,6 @@ impl Fleet<'_> {
         } else {
             store.fail_write_after(ordinal / POINTS_PER_WRITE);
         }
-        self.failing.insert(u16::try_from(who).unwrap_or(u16::MAX));
     }
 
     /// A process dies; of what wasn't synced a prefix that chance decides survives.
@@ -121,7 +118,6 @@ impl Fleet<'_> {
         let keep = if self.storage.chance(500) { 0 } else { self.storage.index(machine.disk.at_risk() + 1) };
         let kept = machine.disk.crash(keep);
         self.starts_ms[position] = Some(self.now_ms + down_ms);
-        self.failing.remove(&who);
         machine.disk.store().set_full(self.full_until_ms.contains_key(&who));
         self.sight.with(|sight| {
             sight.ended[position] = None;
@@ -193,6 +189,8 @@ impl Fleet<'_> {
             }
             *start = None;
             let machine = &self.machines[usize::from(who)];
+            // What struck the last process excuses no other.
+            machine.disk.take_struck();
             let records = machine.guarded().map_err(|error| harness(&error))?;
             self.sight.with(|sight| {
                 sight.up.insert(who);
@@ -203,24 +201,25 @@ impl Fleet<'_> {
         Ok(())
     }
 
-    /// A node has ended by itself. It may if its disk failed; then the machine starts again.
+    /// A node has ended by itself. It may if its disk failed it, and for no other reason; then the machine starts
+    /// again.
     pub(super) fn on_end(&mut self, who: u16, reason: String) -> Step {
-        let struck = self.machines[usize::from(who)].disk.store().take_struck();
+        let struck = self.machines[usize::from(who)].disk.take_struck();
         if self.damaged.contains(&who) && matches!(struck, Some(StoreError::Corrupt { .. })) {
             self.sight.with(|sight| sight.reach("damaged value found"));
             self.crash(who, DOWN_MS)?;
             return self.replace_store(who);
         }
-        if matches!(struck, Some(StoreError::Full { .. })) && !self.failing.contains(&who) {
-            self.sight.with(|sight| sight.reach("node ended over a full disk"));
-            return self.crash(who, DOWN_MS);
-        }
-        if !self.failing.contains(&who) {
-            let facts = vec![format!("the node of validator {who} has ended"), reason];
-            let (invariant, clause) = ("a node that nobody stops runs on", "architecture §4");
-            return Err(Box::new(Verdict::Unsafe(Violation { invariant, clause, facts })));
-        }
-        self.sight.with(|sight| sight.reach("node ended over a failed save"));
+        let over = match struck {
+            Some(StoreError::Full { .. }) => "node ended over a full disk",
+            Some(StoreError::Io { .. } | StoreError::Closed) => "node ended over a failed save",
+            _ => {
+                let facts = vec![format!("the node of validator {who} has ended"), reason];
+                let (invariant, clause) = ("a node that nobody stops runs on", "architecture §4");
+                return Err(Box::new(Verdict::Unsafe(Violation { invariant, clause, facts })));
+            }
+        };
+        self.sight.with(|sight| sight.reach(over));
         self.crash(who, DOWN_MS)
     }
 }

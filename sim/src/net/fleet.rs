@@ -18,13 +18,12 @@ use super::clients::Clients;
 use super::lines::{Lines, delays};
 use super::machine::{Cluster, Machine, PEER_PORT};
 use super::panics;
-use super::report::NetReport;
 use super::sight::{Shared, Sight};
 use super::wires::Wires;
 use crate::byzantine::{Behaviours, Troupe};
 use crate::world::invariants::Observer;
 use crate::world::{CALM_LIMIT_US, CALM_US, judge_history, restless, said_at_rest};
-use crate::world::{Cast, Dice, FaultPlan, Settings, Stream, Verdict, Violation, Workload, dump};
+use crate::world::{Cast, Dice, FaultPlan, Report, Settings, Stream, Verdict, Violation, Workload, dump};
 
 /// One tick of turmoil: tokio's timers aren't finer.
 const TICK: Duration = Duration::from_millis(1);
@@ -48,8 +47,6 @@ pub(super) struct Fleet<'a> {
     pub(super) now_ms: u64,
     /// When each machine that is down starts again.
     pub(super) starts_ms: Vec<Option<u64>>,
-    /// Machines whose store fails, as ordered: their nodes may end by themselves.
-    pub(super) failing: BTreeSet<u16>,
     /// Disks without space, and until when.
     pub(super) full_until_ms: BTreeMap<u16, u64>,
     /// Whose store is damaged: nothing is expected of it.
@@ -59,9 +56,9 @@ pub(super) struct Fleet<'a> {
 }
 
 /// Carries a plan out with real nodes, on a thread of its own whose randomness is the seed's. The story is told
-/// in [`NetReport::story`] if `tells`.
+/// in [`Report::story`] if `tells`.
 #[must_use]
-pub fn run(plan: &FaultPlan, tells: bool) -> NetReport {
+pub fn run(plan: &FaultPlan, tells: bool) -> Report {
     let plan = plan.clone();
     let simulate = move || {
         quorate_determinism::seed(plan.seed);
@@ -71,17 +68,17 @@ pub fn run(plan: &FaultPlan, tells: bool) -> NetReport {
     // The standard library draws the order of hash maps once per thread.
     let thread = std::thread::Builder::new().name("simulation".to_owned()).spawn(simulate);
     let joined = thread.map_err(|error| error.to_string()).and_then(|thread| thread.join().map_err(|p| words(&*p)));
-    joined.unwrap_or_else(|reason| NetReport::of(Verdict::Harness(reason)))
+    joined.unwrap_or_else(|reason| Report::of(Verdict::Harness(reason)))
 }
 
-fn simulate(plan: &FaultPlan, tells: bool) -> NetReport {
+fn simulate(plan: &FaultPlan, tells: bool) -> Report {
     let directory = match scratch() {
         Ok(directory) => directory,
-        Err(error) => return NetReport::of(Verdict::Harness(format!("a place for the guard files: {error}"))),
+        Err(error) => return Report::of(Verdict::Harness(format!("a place for the guard files: {error}"))),
     };
     let mut fleet = match Fleet::new(plan, directory.path(), tells) {
         Ok(fleet) => fleet,
-        Err(verdict) => return NetReport::of(*verdict),
+        Err(verdict) => return Report::of(*verdict),
     };
     let lived = catch_unwind(AssertUnwindSafe(|| fleet.live()));
     let verdict = lived.unwrap_or_else(|panic| Err(panicked(&words(&*panic))));
@@ -155,7 +152,6 @@ impl<'a> Fleet<'a> {
             wires,
             sight,
             now_ms: 0,
-            failing: BTreeSet::new(),
             full_until_ms: BTreeMap::new(),
             damaged: BTreeSet::new(),
             next_fault: 0,
@@ -231,7 +227,7 @@ impl<'a> Fleet<'a> {
         }
         dice.shuffle(&mut correct);
         let rest_is_cut = dice.chance(500);
-        let rest = correct.split_off(quorum);
+        let rest = correct.split_off(self.plan.core_size(quorum).min(correct.len()));
         let core: BTreeSet<u16> = correct.into_iter().collect();
         self.next_fault = self.plan.events.len();
         self.wires.calm();
@@ -332,21 +328,23 @@ impl<'a> Fleet<'a> {
         Ok(())
     }
 
-    fn report(self, verdict: Verdict) -> NetReport {
+    fn report(self, verdict: Verdict) -> Report {
         let cuts = u64::from(self.wires.cuts());
-        let now_ms = self.now_ms;
+        let (now_ms, size) = (self.now_ms, self.cluster.cast.size());
         self.sight.with(|sight| {
             let mut reached = std::mem::take(&mut sight.reached);
             reached.insert("connection cut", cuts);
             reached.insert("operation signed", u64::from(sight.workload.counted().0));
-            NetReport {
-                verdict,
+            Report {
                 virtual_ms: now_ms,
                 deliveries: sight.deliveries,
                 turns: sight.turns,
                 hash: std::mem::take(&mut sight.hash).finish(),
                 reached,
+                validators: size,
+                byzantine: sight.observer.scene().byzantine.iter().copied().collect(),
                 story: sight.story.take().unwrap_or_default(),
+                ..Report::of(verdict)
             }
         })
     }

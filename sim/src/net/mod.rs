@@ -16,7 +16,6 @@
 //! | `clients` | calls from outside |
 //! | `machine`, `fleet`, `faults` | nodes on their hosts, and what happens to them |
 //! | `panics` | a panic in any task fails the run |
-//! | `report` | what a run showed |
 //! | `command` | `quorate-sim net` |
 
 mod clients;
@@ -30,11 +29,9 @@ mod lines;
 mod listener;
 mod machine;
 mod panics;
-mod report;
 mod sight;
 mod wires;
 
 pub use fleet::run;
 pub use generate::plan_of;
 pub use hostile::Rogue;
-pub use report::NetReport;

@@ -34,14 +34,14 @@ pub struct Violation {
     pub facts: Vec<String>,
 }
 
-/// A finished run.
+/// A finished run, of either level.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// How it ended.
     pub verdict: Verdict,
     /// When it ended.
     pub virtual_ms: u64,
-    /// Packets delivered.
+    /// Packets delivered; at the net level, messages that went into replicas.
     pub deliveries: u64,
     /// Turns of all validators.
     pub turns: u64,
@@ -49,7 +49,7 @@ pub struct Report {
     pub hash: Digest,
     /// What was reached, by name: rare branches that a campaign must have seen.
     pub reached: BTreeMap<&'static str, u64>,
-    /// Points at which a crash could be placed.
+    /// Points at which a crash could be placed; the net level counts none.
     pub crash_points: u64,
     /// How many validators there were.
     pub validators: u16,
@@ -59,19 +59,21 @@ pub struct Report {
     pub blamed: BTreeMap<u16, BTreeMap<String, BTreeSet<u16>>>,
     /// The virtual time from the end of all faults until all had healed.
     pub healed_in_ms: Option<u64>,
-    /// What happened, if it was recorded.
+    /// What happened, if it was recorded: the world's.
     pub recording: Option<Recording>,
+    /// The story, if it was told: the net level's, which has no recording.
+    pub story: Vec<String>,
 }
 
 impl Report {
-    /// The story, line by line, if it was recorded.
+    /// The story, line by line, if it was recorded or told.
     #[must_use]
     pub fn trace(&self) -> Vec<String> {
-        self.recording.iter().flat_map(Recording::lines).collect()
+        self.recording.iter().flat_map(Recording::lines).chain(self.story.iter().cloned()).collect()
     }
 
     /// A run of which nothing but its end is known.
-    pub(super) fn of(verdict: Verdict) -> Self {
+    pub(crate) fn of(verdict: Verdict) -> Self {
         Self {
             verdict,
             virtual_ms: 0,
@@ -85,6 +87,7 @@ impl Report {
             blamed: BTreeMap::new(),
             healed_in_ms: None,
             recording: None,
+            story: Vec::new(),
         }
     }
 }

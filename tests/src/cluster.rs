@@ -235,6 +235,15 @@ impl Cluster {
         validators.iter_mut().filter(|validator| validator.pid().is_none()).try_for_each(|one| one.start(program))
     }
 
+    /// Starts one as a rogue: the program misbehaves in these ways, by their names in plans.
+    ///
+    /// # Errors
+    /// If it runs, or can't be started.
+    pub fn start_rogue(&mut self, index: usize, program: &str, behaviours: &[&str]) -> anyhow::Result<()> {
+        let arguments: Vec<&str> = behaviours.iter().flat_map(|behaviour| ["--behaviour", behaviour]).collect();
+        self.validators[index].start_with(Path::new(program), &arguments)
+    }
+
     /// Kills one with SIGKILL.
     ///
     /// # Errors
@@ -311,8 +320,16 @@ impl Cluster {
     /// # Errors
     /// If the files of the cluster can't be used.
     pub fn client(&self) -> anyhow::Result<Client> {
+        self.client_among(0..self.size())
+    }
+
+    /// A client that knows these validators, and tries for long.
+    ///
+    /// # Errors
+    /// If the files of the cluster can't be used.
+    pub fn client_among(&self, validators: impl IntoIterator<Item = usize>) -> anyhow::Result<Client> {
         let retry = RetryPolicy { total: Duration::from_secs(180), ..RetryPolicy::default() };
-        self.client_with((0..self.size()).map(|index| self.client_address(index)), retry)
+        self.client_with(validators.into_iter().map(|index| self.client_address(index)), retry)
     }
 
     /// A client of one validator.

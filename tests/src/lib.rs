@@ -10,6 +10,7 @@
 //! * [`raw`], [`rogue`]: calls and links that no well-behaved client or validator makes.
 //! * [`wait`]: waiting for what must come, with a deadline. Nothing here sleeps and hopes.
 //! * [`chain`]: execution without a cluster, for measuring the state.
+//! * [`script`]: random writes, for comparing the simulated store with RocksDB.
 //!
 //! With `QUORATE_TESTS_KEEP=1` in the environment the directories stay, with all logs.
 
@@ -20,6 +21,7 @@ pub mod metrics;
 pub mod proxy;
 pub mod raw;
 pub mod rogue;
+pub mod script;
 pub mod slots;
 pub mod validator;
 pub mod wait;

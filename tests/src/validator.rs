@@ -95,10 +95,19 @@ impl Validator {
     /// # Errors
     /// If it runs, or can't be started.
     pub fn start(&mut self, program: &Path) -> anyhow::Result<()> {
+        self.start_with(program, &[])
+    }
+
+    /// Starts it, with more arguments.
+    ///
+    /// # Errors
+    /// If it runs, or can't be started.
+    pub fn start_with(&mut self, program: &Path, arguments: &[&str]) -> anyhow::Result<()> {
         ensure!(self.process.is_none(), "{} runs already", self.name);
         let log = OpenOptions::new().create(true).append(true).open(self.directory.join("log"))?;
         let mut child = self
             .command(program)
+            .args(arguments)
             .env_remove("RUST_LOG")
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)

@@ -54,13 +54,20 @@ impl Workload {
     /// # Errors
     /// If the cluster's files can't be used.
     pub fn start(cluster: &Cluster, name: &str, authors: usize) -> anyhow::Result<Self> {
+        Self::start_at(&cluster.client()?, name, authors)
+    }
+
+    /// Starts so many authors, each with a client like this one.
+    ///
+    /// # Errors
+    /// If the client can't be used.
+    pub fn start_at(client: &Client, name: &str, authors: usize) -> anyhow::Result<Self> {
         let is_stopping = Arc::new(AtomicBool::new(false));
         let acknowledged = Arc::new(AtomicU64::new(0));
-        let client = cluster.client()?;
         let spawn = |number: usize| {
             let author = Author {
                 client: client.starting_at(number)?,
-                signer: signer(&client, &format!("{name} {number}")),
+                signer: signer(client, &format!("{name} {number}")),
                 counter: counter(name, number),
                 acknowledged: Arc::clone(&acknowledged),
             };

@@ -9,6 +9,7 @@ mod clients;
 mod commands;
 mod crash;
 mod deploy;
+mod disks;
 mod hostile;
 mod languages;
 mod network;
@@ -16,6 +17,7 @@ mod operator;
 mod peers;
 mod readonly;
 mod receipts;
+mod rogues;
 mod store;
 mod watch;
 
@@ -28,6 +30,9 @@ use tokio::sync::Mutex;
 
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_quorate-under-test");
+
+/// A validator that misbehaves.
+const ROGUE: &str = env!("CARGO_BIN_EXE_rogue");
 
 /// A cluster of four with every default, to be changed.
 fn plan() -> Plan {

@@ -1,0 +1,136 @@
+//! Validators that misbehave with their real keys, over mTLS, among real processes: with one of four the others
+//! stay safe and live, and name it and nobody else (protocol §1.1, §10; docs/accountability.md).
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use quorate_client::pb::cluster::v1::Mode;
+use quorate_tests::check::{nothing_is_lost, same_state};
+use quorate_tests::wait::{LONG, until};
+use quorate_tests::{Cluster, Plan, Workload, metrics};
+
+use crate::{ROGUE, plan};
+
+/// The rogue: the primary of the first view.
+const ROGUE_INDEX: usize = 0;
+
+/// The others.
+const HONEST: [usize; 3] = [1, 2, 3];
+
+/// Four validators, of which the first behaves so; the others take operations.
+async fn start(plan: Plan, behaviours: &[&str]) -> anyhow::Result<Cluster> {
+    let mut cluster = plan.make().await?;
+    cluster.start_rogue(ROGUE_INDEX, ROGUE, behaviours)?;
+    HONEST.into_iter().try_for_each(|index| cluster.start(index))?;
+    for index in HONEST {
+        cluster.mode(index, Mode::Ordering).await?;
+    }
+    Ok(cluster)
+}
+
+/// The cluster orders under load, loses nothing, and all honest validators have one state.
+async fn serves(cluster: &mut Cluster, name: &str) -> anyhow::Result<()> {
+    let workload = Workload::start_at(&cluster.client_among(HONEST)?, name, 4)?;
+    workload.progress(60, 2 * LONG).await?;
+    let acknowledged = workload.stop().await?;
+    nothing_is_lost(cluster, name, &acknowledged, &HONEST).await?;
+    same_state(cluster, &HONEST).await?;
+    cluster.admit_alive()
+}
+
+/// How many contradictions of each validator this one has seen.
+async fn blamed(cluster: &Cluster, seen_by: usize) -> anyhow::Result<Vec<u64>> {
+    let status = cluster.status(seen_by).await?;
+    Ok(status.validators.iter().map(|validator| validator.contradictions).collect())
+}
+
+/// Somebody has both messages of a contradiction of the rogue's, says so in its log, and nobody blames anyone else.
+async fn only_the_rogue_is_blamed(cluster: &Cluster) -> anyhow::Result<()> {
+    let rogue = cluster.status(1).await?.validators[ROGUE_INDEX].name.clone();
+    until("a contradiction of the rogue's that an honest validator has seen", LONG, async || {
+        let mut seen = 0;
+        for index in HONEST {
+            seen += blamed(cluster, index).await?[ROGUE_INDEX];
+        }
+        ensure!(seen > 0, "none");
+        Ok(())
+    })
+    .await?;
+    let mut logged = false;
+    for index in HONEST {
+        let blamed = blamed(cluster, index).await?;
+        ensure!(HONEST.into_iter().all(|honest| blamed[honest] == 0), "{index} blames an honest one: {blamed:?}");
+        let log = cluster.log(index)?;
+        let said = log.lines().filter(|line| line.contains("two signed messages contradict each other"));
+        logged |= said.into_iter().any(|line| line.contains(&rogue));
+    }
+    ensure!(logged, "no log names {rogue}");
+    Ok(())
+}
+
+/// protocol §10.1, §2.3: a primary that tells one half one thing and the other half another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_equivocating_primary_is_named_and_harms_nobody() -> anyhow::Result<()> {
+    let mut cluster = start(plan(), &["equivocate_half"]).await?;
+    serves(&mut cluster, "equivocate").await?;
+    only_the_rogue_is_blamed(&cluster).await
+}
+
+/// protocol §3.8: both phases, for everything that anyone votes for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn double_votes_are_named_and_harm_nobody() -> anyhow::Result<()> {
+    // An honest chain alone leaves nothing to vote for twice.
+    let mut cluster = start(plan(), &["equivocate", "double_vote"]).await?;
+    serves(&mut cluster, "double").await?;
+    only_the_rogue_is_blamed(&cluster).await
+}
+
+/// protocol §3.6, §9.4: bundles and answers for few. The rogue's own clients send through it, so that it has bundles
+/// to withhold.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn withheld_bundles_stop_nobody() -> anyhow::Result<()> {
+    let mut cluster = start(plan(), &["withhold"]).await?;
+    let of_rogue = Workload::start_at(&cluster.client_among([ROGUE_INDEX, 1])?, "withheld", 2)?;
+    serves(&mut cluster, "withhold").await?;
+    let acknowledged = of_rogue.stop().await?;
+    nothing_is_lost(&cluster, "withheld", &acknowledged, &HONEST).await?;
+    for index in HONEST {
+        ensure!(blamed(&cluster, index).await?.iter().all(|count| *count == 0), "silence is no contradiction");
+    }
+    Ok(())
+}
+
+/// protocol §8.7: states that aren't the certified ones, and broken stretches of the chain, for a validator that was
+/// down while the others pruned.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn corrupt_state_transfer_is_refused_and_the_state_comes_from_others() -> anyhow::Result<()> {
+    const RETAINED: u64 = 1_000;
+    let plan = plan()
+        .parameter("checkpoint_interval=16")
+        .parameter("window=64")
+        .setting("retention.sequences", i64::try_from(RETAINED)?);
+    let mut cluster = start(plan, &["corrupt_snapshots", "corrupt_answers"]).await?;
+    let workload = Workload::start_at(&cluster.client_among(HONEST)?, "transfer", 24)?;
+    workload.progress(60, 2 * LONG).await?;
+    let left = cluster.status(3).await?.executed;
+    cluster.kill(3)?;
+    until("the others to prune what the one that is down lacks", Duration::from_secs(400), async || {
+        for index in [1, 2] {
+            let oldest = cluster.status(index).await?.oldest;
+            ensure!(oldest > left + 1, "validator {index} keeps everything from {oldest} on, {left} was left");
+        }
+        Ok(())
+    })
+    .await?;
+    cluster.start(3)?;
+    cluster.mode(3, Mode::Ordering).await?;
+    let acknowledged = workload.stop().await?;
+    same_state(&cluster, &HONEST).await?;
+    // Receipts below the retention went; what clients were promised is in the state.
+    let last: u64 = acknowledged.iter().flatten().map(|one| one.sequence.0).max().unwrap_or_default();
+    ensure!(last > left + RETAINED && cluster.status(3).await?.oldest > left + 1);
+    let samples = metrics::samples(&metrics::page(cluster.ports(3).metrics).await?)?;
+    let lying = samples.get("quorate_lying_chunks_total").copied().unwrap_or_default();
+    ensure!(lying > 0.0, "no part of the rogue's state was refused");
+    Ok(())
+}

@@ -77,6 +77,13 @@ impl Ledger {
         self.seen.get(&validator).copied().unwrap_or(0)
     }
 
+    /// How much is kept against a validator.
+    #[must_use]
+    pub fn kept_of(&self, validator: ValidatorIndex) -> u64 {
+        let accused = Accused::Validator(validator);
+        self.places.range((accused, 0)..=(accused, u8::MAX)).map(|(_, places)| places.len() as u64).sum()
+    }
+
     /// How much is kept in all.
     #[must_use]
     pub fn kept(&self) -> usize {
@@ -117,6 +124,7 @@ mod tests {
         assert_eq!(ledger.note(&pair(2, 6, 1)), Noted::New);
         assert_eq!((ledger.seen(ValidatorIndex(2)), ledger.kept()), (3, 2));
         assert_eq!(ledger.seen(ValidatorIndex(1)), 0);
+        assert_eq!((ledger.kept_of(ValidatorIndex(2)), ledger.kept_of(ValidatorIndex(1))), (2, 0));
     }
 
     /// accountability §3.1

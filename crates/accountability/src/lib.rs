@@ -2,12 +2,16 @@
 //!
 //! * [`Watch`] finds evidence in the messages that one validator sees.
 //! * [`Ledger`] is what is kept of it: each place once, bounded per signer and kind.
+//! * [`file`]: evidence as a file, judged offline.
+//! * [`forensics`]: who is guilty of two certified histories that contradict each other.
 //!
 //! What evidence is, and when it holds, stands in [`quorate_types::evidence`]: whoever verifies needs nothing else.
 //! Suspicion and what follows from it are specified in `docs/accountability.md` and come later.
 //!
 //! Depends on no consensus, lanes or clock.
 
+pub mod file;
+pub mod forensics;
 mod ledger;
 mod watch;
 

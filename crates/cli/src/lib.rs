@@ -9,7 +9,9 @@ pub mod bench;
 pub mod connect;
 pub mod db;
 pub mod demo;
+pub mod evidence;
 pub mod files;
+pub mod forensics;
 pub mod get;
 pub mod import;
 pub mod init;
@@ -54,6 +56,8 @@ enum Command {
     Status(status::StatusArgs),
     Receipt(receipt::ReceiptArgs),
     Proof(proof::ProofArgs),
+    Evidence(evidence::EvidenceArgs),
+    Forensics(forensics::ForensicsArgs),
     Import(import::command::ImportArgs),
     Bench(Box<bench::BenchArgs>),
     Demo(demo::DemoArgs),
@@ -110,6 +114,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Status(args) => wait(args.run()),
         Command::Receipt(args) => wait(args.run()),
         Command::Proof(args) => wait(args.run()),
+        Command::Evidence(args) => wait(args.run()),
+        Command::Forensics(args) => args.run(),
         Command::Import(args) => wait(args.run()),
         Command::Bench(args) => wait(args.run()),
         Command::Demo(args) => wait(args.run()),

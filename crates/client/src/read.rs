@@ -1,5 +1,6 @@
 //! Reads (data-model §5): what one validator's executed state says, as fresh as the level demands.
 
+use quorate_crypto::Digest;
 use quorate_transport::convert::{operation_id, value_from_wire};
 use quorate_transport::pb::cluster::v1 as cluster_pb;
 use quorate_transport::pb::cluster::v1::cluster_client::ClusterClient;
@@ -145,6 +146,29 @@ impl Client {
             let status = asked.map_err(|status| ClientFault::of_status(&endpoint.address, status))?.into_inner();
             self.admit_cluster(&endpoint, &status.cluster)?;
             Ok(status)
+        };
+        self.in_time(&endpoint, answer).await
+    }
+
+    /// The evidence that a validator keeps (accountability §3): all of it by name, or one piece, by its id, with its
+    /// content. What it proves is for the caller to judge.
+    ///
+    /// # Errors
+    /// If the validator doesn't answer, or keeps no piece with this id.
+    pub async fn evidence(
+        &self,
+        position: usize,
+        id: Option<Digest>,
+    ) -> Result<Vec<cluster_pb::EvidenceItem>, ClientFault> {
+        let endpoint = self.endpoint_at(position).unwrap_or_else(|| self.endpoint());
+        let endpoint = endpoint.within(self.inner.config.retry.attempt);
+        let id = id.map_or_else(Vec::new, |id| id.as_bytes().to_vec());
+        let answer = async {
+            let request = cluster_pb::EvidenceRequest { id: id.into() };
+            let asked = ClusterClient::new(endpoint.service()).evidence(request).await;
+            let kept = asked.map_err(|status| ClientFault::of_status(&endpoint.address, status))?.into_inner();
+            self.admit_cluster(&endpoint, &kept.cluster)?;
+            Ok(kept.items)
         };
         self.in_time(&endpoint, answer).await
     }

@@ -191,6 +191,13 @@ impl Cluster for Fake {
         unasked()
     }
 
+    async fn evidence(
+        &self,
+        _: Request<cluster_pb::EvidenceRequest>,
+    ) -> Result<Response<cluster_pb::EvidenceResponse>, Status> {
+        unasked()
+    }
+
     async fn validators(
         &self,
         _: Request<cluster_pb::ValidatorsRequest>,

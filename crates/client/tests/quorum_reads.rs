@@ -150,6 +150,13 @@ impl Cluster for Gateway {
         Err(Status::unimplemented("not here"))
     }
 
+    async fn evidence(
+        &self,
+        _: Request<cluster_pb::EvidenceRequest>,
+    ) -> Result<Response<cluster_pb::EvidenceResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
     async fn validators(
         &self,
         _: Request<cluster_pb::ValidatorsRequest>,

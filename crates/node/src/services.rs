@@ -9,6 +9,7 @@ mod admin;
 mod cluster;
 mod door;
 mod entities;
+mod evidence;
 mod faults;
 mod operations;
 mod proofs;
@@ -46,7 +47,7 @@ use crate::driver::{Mode, NodeStatus};
 use crate::executor::SnapshotRequest;
 use crate::intake::OperationIntake;
 use crate::ledger::Ledger;
-use crate::metrics::{Counter, Metrics};
+use crate::metrics::Metrics;
 use crate::reads::Reads;
 use crate::threads::Threads;
 
@@ -63,7 +64,6 @@ pub(crate) struct Api<S: Store> {
     pub(crate) snapshots: mpsc::Sender<SnapshotRequest<S::Snapshot>>,
     pub(crate) status: Receiver<Arc<NodeStatus>>,
     pub(crate) links: Arc<PeerLinks>,
-    pub(crate) contradictions: Arc<[Counter]>,
     pub(crate) reads: Reads,
     pub(crate) door: Door,
     pub(crate) watches: Arc<Semaphore>,

@@ -27,6 +27,7 @@ mod results;
 pub mod serve;
 mod signing;
 mod standing;
+pub mod testimony;
 pub mod transfer;
 
 pub use quorate_consensus::{Cause, CoreNotice, Now};

@@ -46,8 +46,8 @@ pub struct Report {
     pub execution_votes: usize,
     /// The sizes of the core's buffers.
     pub held: Held,
-    /// How many contradictions of each validator were seen, by index.
-    pub contradictions: Vec<u64>,
+    /// Pieces of evidence kept against each validator, by index.
+    pub evidence: Vec<u64>,
     /// The first sequence whose own result isn't the certified one, until the state is repaired.
     pub diverged: Option<Sequence>,
     /// The transfer under way, if there is one.
@@ -99,7 +99,7 @@ impl Replica {
             awaiting_bundles: self.awaiting.len(),
             execution_votes: self.executions.held(),
             held: core.held(),
-            contradictions: self.context.set.indices().map(|validator| self.ledger.seen(validator)).collect(),
+            evidence: self.context.set.indices().map(|validator| self.ledger.kept_of(validator)).collect(),
             diverged: self.diverged,
             transfer: self.transfer.report(),
             lying_chunks: self.transfer.lies(),

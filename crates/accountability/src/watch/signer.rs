@@ -43,6 +43,11 @@ impl Signer {
         }
     }
 
+    /// A detector that goes through records has room for everything.
+    fn room(&self, usual: usize) -> usize {
+        if self.limit == usize::MAX { usize::MAX } else { usual }
+    }
+
     pub(super) fn vote_at(&self, slot: Slot) -> Option<&Signed<Vote>> {
         self.votes.get(&slot)
     }
@@ -61,7 +66,7 @@ impl Signer {
         if highest.is_none_or(|held| held.statement.sequence < sequence) {
             *highest = Some(*vote);
         }
-        if self.highest.len() > MAX_VIEWS {
+        if self.highest.len() > self.room(MAX_VIEWS) {
             self.highest.pop_first();
         }
         true
@@ -88,7 +93,7 @@ impl Signer {
 
     pub(super) fn keep_change(&mut self, change: &Signed<ViewChange>) {
         self.changes.insert(change.statement.new_view, *change);
-        if self.changes.len() > MAX_VIEWS {
+        if self.changes.len() > self.room(MAX_VIEWS) {
             self.changes.pop_first();
         }
     }
@@ -123,7 +128,7 @@ impl Signer {
         let broken = before.map(|before| (*before, *header)).into_iter().chain(after.map(|after| (*header, *after)));
         let broken = broken.collect();
         self.headers.insert(number, *header);
-        if self.headers.len() > MAX_NUMBERED {
+        if self.headers.len() > self.room(MAX_NUMBERED) {
             self.headers.pop_first();
         }
         Some(broken)
@@ -135,7 +140,7 @@ impl Signer {
 
     pub(super) fn keep_result(&mut self, vote: &Signed<ExecutionVote>) {
         self.results.insert(vote.statement.execution.sequence, *vote);
-        if self.results.len() > MAX_NUMBERED {
+        if self.results.len() > self.room(MAX_NUMBERED) {
             self.results.pop_first();
         }
     }

@@ -55,10 +55,10 @@ pub(super) fn render(genesis: &Genesis, answers: &[Answer]) -> String {
                 });
             }
         }
-        let contradictions = seen.iter().map(|peer| peer.contradictions).max().unwrap_or_default();
-        if contradictions > 0 {
+        let evidence = seen.iter().map(|peer| peer.evidence).max().unwrap_or_default();
+        if evidence > 0 {
             remarks.push(paint::bad(&format!(
-                "{name} signed {contradictions} messages that contradict others of its own"
+                "{evidence} pieces of evidence are kept against {name}: `quorate evidence list` shows them"
             )));
         }
     }

@@ -12,7 +12,7 @@ use quorate_types::message::Message;
 use tracing::{debug, error, info, warn};
 
 use super::{Mode, NodeStatus};
-use crate::metrics::{Counter, Metrics};
+use crate::metrics::Metrics;
 
 /// Proposals whose first sight is remembered until they are delivered.
 const PROPOSALS: usize = 4_096;
@@ -22,8 +22,6 @@ const PROPOSALS: usize = 4_096;
 pub(crate) struct Observer {
     metrics: Arc<Metrics>,
     names: Vec<String>,
-    /// Pieces of evidence kept, by whom they accuse.
-    contradictions: Arc<[Counter]>,
     first_seen_ms: BTreeMap<Sequence, u64>,
     counts: Counts,
 }
@@ -38,13 +36,7 @@ struct Counts {
 
 impl Observer {
     pub(crate) fn new(metrics: Arc<Metrics>, names: Vec<String>) -> Self {
-        let contradictions = names.iter().map(|_| Counter::default()).collect();
-        Self { metrics, names, contradictions, first_seen_ms: BTreeMap::new(), counts: Counts::default() }
-    }
-
-    /// Pieces of evidence kept, by whom they accuse.
-    pub(crate) fn contradictions(&self) -> Arc<[Counter]> {
-        Arc::clone(&self.contradictions)
+        Self { metrics, names, first_seen_ms: BTreeMap::new(), counts: Counts::default() }
     }
 
     pub(crate) fn on_start(&self, replica: &Replica) {
@@ -191,7 +183,6 @@ impl Observer {
             warn!(evidence = ?id, kind, accused = %evidence.accused(), "an author signed what contradicts itself");
             return;
         };
-        self.contradictions.get(accused.position()).inspect(|counter| counter.add(1));
         let accused = self.name(accused);
         error!(evidence = ?id, kind, accused, "evidence: malice, a fault in its program, or one key at two nodes");
         debug!(?evidence, "what was signed");

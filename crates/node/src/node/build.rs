@@ -31,7 +31,7 @@ use crate::guard_file::GuardFile;
 use crate::hub::{Hub, HubLimits, Progress};
 use crate::intake::{OperationIntake, operation_intake};
 use crate::ledger::Ledger;
-use crate::metrics::{self, Counter, Metrics};
+use crate::metrics::{self, Metrics};
 use crate::peers::{BULK_FRAMES, CONTROL_FRAMES, Intake, Responders, Sources, log_peers};
 use crate::persist::{Guard, Persist, guard_thread};
 use crate::pruner::Pruner;
@@ -87,7 +87,6 @@ struct Engine<S: Store> {
     intake: OperationIntake,
     snapshots: mpsc::Sender<SnapshotRequest<S::Snapshot>>,
     status: watch::Receiver<Arc<NodeStatus>>,
-    contradictions: Arc<[Counter]>,
     reads: Reads,
 }
 
@@ -192,7 +191,6 @@ impl<S: Store, C: Connector> Base<S, C> {
         let (judge, status) = Judge::new(self.identity.me, context, clock.now(), replica.report());
         let names = context.set.iter().map(|(_, info)| info.name.clone()).collect();
         let observer = Observer::new(Arc::clone(&self.metrics), names);
-        let contradictions = observer.contradictions();
         let setup = ExecutionSetup {
             cluster: context.cluster,
             parameters: Arc::clone(&context.parameters),
@@ -237,7 +235,7 @@ impl<S: Store, C: Connector> Base<S, C> {
         self.supervisor.task("operations", batcher.run(self.stopping.clone()));
         self.start_on_thread("execution", executor.run())?;
         self.start_on_thread("driver", driver.run())?;
-        Ok(Engine { inputs, intake, snapshots, status, contradictions, reads })
+        Ok(Engine { inputs, intake, snapshots, status, reads })
     }
 
     /// Runs a part that computes or waits for the disk: on a thread of its own, if it may have one.
@@ -328,7 +326,6 @@ impl<S: Store, C: Connector> Base<S, C> {
             snapshots: engine.snapshots,
             status: engine.status,
             links: Arc::clone(links),
-            contradictions: engine.contradictions,
             reads: engine.reads,
             door: Door::new(clients, Arc::clone(&self.metrics)),
             watches: Arc::new(Semaphore::new(clients.watches)),

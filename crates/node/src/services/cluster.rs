@@ -48,6 +48,15 @@ impl<S: Store> Cluster for ClusterService<S> {
         .await
     }
 
+    async fn evidence(&self, request: Request<pb::EvidenceRequest>) -> Result<Response<pb::EvidenceResponse>, Status> {
+        let api = &self.0;
+        api.answer(async {
+            api.door.admit(client_of(request.extensions()), 0)?;
+            api.evidence_response(&request.get_ref().id)
+        })
+        .await
+    }
+
     async fn validators(
         &self,
         request: Request<pb::ValidatorsRequest>,
@@ -112,7 +121,7 @@ impl<S: Store> Api<S> {
             let base = pb::ValidatorStatus {
                 validator: u32::from(index.0),
                 name: info.name.clone(),
-                contradictions: self.contradictions.get(index.position()).map_or(0, crate::metrics::Counter::value),
+                evidence: status.report.evidence.get(index.position()).copied().unwrap_or(0),
                 ..Default::default()
             };
             match view {

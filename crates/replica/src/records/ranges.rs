@@ -10,13 +10,16 @@ use quorate_types::codec::Canonical;
 use quorate_types::evidence::Evidence;
 use quorate_types::execution::{Execution, ExecutionCertificate, ExecutionVote};
 use quorate_types::ids::{BundleNumber, Epoch, Sequence, ValidatorIndex};
+use quorate_types::proposal::Proposal;
 use quorate_types::receipt::Receipt;
 use quorate_types::signed::Signed;
 use quorate_types::view_change::{NewView, ViewChangeMessage};
 use quorate_types::vote::{Certificate, Vote};
 
 use super::slot::{RecordError, open};
-use super::{BY_SEQUENCE, COMMITS, EVIDENCE, EXECUTION_VOTES, EXECUTIONS, NEW_VIEW, RESULTS, VIEW_CHANGE, VOTES, key};
+use super::{
+    BY_DIGEST, BY_SEQUENCE, COMMITS, EVIDENCE, EXECUTION_VOTES, EXECUTIONS, NEW_VIEW, RESULTS, VIEW_CHANGE, VOTES, key,
+};
 
 /// Entries read from the store at a time.
 const PAGE: usize = 256;
@@ -193,6 +196,27 @@ pub fn highest_view_change<S: Store>(store: &S, epoch: Epoch) -> Result<Option<V
 /// As [`super::Slot::read`].
 pub fn highest_new_view<S: Store>(store: &S, epoch: Epoch) -> Result<Option<Signed<NewView>>, RecordError> {
     last(store, Family::Protocol, key(NEW_VIEW, &[&epoch]))
+}
+
+/// All new views accepted in an epoch, by view.
+///
+/// # Errors
+/// As [`super::Slot::read`].
+pub fn new_views<S: Store>(store: &S, epoch: Epoch) -> Result<Vec<Signed<NewView>>, RecordError> {
+    let mut found = Vec::new();
+    let from = key(NEW_VIEW, &[&epoch]);
+    walk(store, Family::Protocol, from.clone(), &after(from), |new_view| found.push(new_view))?;
+    Ok(found)
+}
+
+/// All proposals kept, in no order that means anything.
+///
+/// # Errors
+/// As [`super::Slot::read`].
+pub fn proposals<S: Store>(store: &S) -> Result<Vec<Proposal>, RecordError> {
+    let mut found = Vec::new();
+    walk(store, Family::Proposals, vec![BY_DIGEST], &after(vec![BY_DIGEST]), |proposal| found.push(proposal))?;
+    Ok(found)
 }
 
 /// The receipts of a sequence, by index.

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Behaviour;
 use super::{
-    censor, corrupt_answers, delay, double_vote, equivocate, exclude, far_future, foreign, forged_certificates,
-    fork_lane, hidden_claims, invalid_proposals, lying_status, mutate, mute, new_view, replay, selective, snapshots,
-    two_faced, view_change_spam, withhold, wrong_execution,
+    censor, corrupt_answers, crimes, delay, double_vote, equivocate, exclude, far_future, foreign, forged_certificates,
+    fork_lane, framing, hidden_claims, invalid_proposals, lying_status, mutate, mute, new_view, replay, selective,
+    snapshots, two_faced, view_change_spam, withhold, wrong_execution,
 };
 
 macro_rules! conducts {
@@ -107,6 +107,20 @@ conducts! {
     CorruptSnapshots => snapshots::CorruptSnapshots;
     /// Hands over states in tiny parts, late, or not at all.
     StallSnapshots => snapshots::StallSnapshots::default();
+    /// Votes at every other sequence for something else than what it builds on.
+    OffChain => crimes::OffChain;
+    /// As primary proposes below and at the anchor of its own view.
+    OffAnchor => crimes::OffAnchor;
+    /// Claims, in view changes, certificates of the view that it wants to enter.
+    ImpossibleClaims => crimes::ImpossibleClaims;
+    /// As primary starts views with too few view changes.
+    HollowNewViews => crimes::HollowNewViews;
+    /// Bundles operations that their authors didn't sign.
+    ForgedOperations => crimes::ForgedOperations;
+    /// Makes evidence against correct validators.
+    ForgedEvidence => framing::ForgedEvidence;
+    /// Sends ever new evidence, all of it against itself.
+    EvidenceFlood => framing::EvidenceFlood::default();
 }
 
 impl Conduct {

@@ -12,6 +12,7 @@
 mod censor;
 mod conduct;
 mod corrupt_answers;
+mod crimes;
 mod delay;
 mod double_vote;
 mod equivocate;
@@ -20,6 +21,7 @@ mod far_future;
 mod foreign;
 mod forged_certificates;
 mod fork_lane;
+mod framing;
 mod hidden_claims;
 mod invalid_proposals;
 mod lying_status;

@@ -127,7 +127,7 @@ impl Troupe {
     }
 }
 
-/// Whether a message is a statement of this validator's key, whoever brings it. Bundles are not meant: a lane's
+/// Whether a message is a statement of this validator's key, or accuses it, whoever brings it. Bundles are not meant: a lane's
 /// owner may have to fetch the fork that the others ordered.
 fn speaks_for(message: &Message, me: ValidatorIndex) -> bool {
     let signer = match message {
@@ -137,6 +137,11 @@ fn speaks_for(message: &Message, me: ValidatorIndex) -> bool {
         Message::ViewChange(change) => change.signed.signer(),
         Message::NewView(new_view) => new_view.signer(),
         Message::ExecutionVote(vote) => vote.signer(),
+        // Shown evidence against itself, correct code would stop (accountability §1.5).
+        Message::Evidence(evidence) => match evidence.validator() {
+            Some(accused) => accused,
+            None => return false,
+        },
         _ => return false,
     };
     signer == me

@@ -1,10 +1,11 @@
-//! The command line of the simulator (simulation §3): `run`, `swarm`, `twins`, `crashes`, `replay`, `shrink`,
+//! The command line of the simulator (simulation §3): `run`, `swarm`, `twins`, `crashes`, `accountability`, `replay`, `shrink`,
 //! `explain`, `coverage`, `list`.
 //!
 //! It is a library so that a user's own program can add behaviours: [`main`] takes them. Exit codes: 0 nothing
 //! was found, or exactly what was expected; 1 something unsafe; 2 something stuck; 3 an error of the harness or
 //! of its use, or an expected violation that stayed away.
 
+mod accountability;
 mod artefacts;
 mod ascii;
 mod coverage;
@@ -54,6 +55,8 @@ enum Command {
     #[cfg(feature = "net")]
     #[command(subcommand)]
     Net(crate::net::command::NetCommand),
+    /// Each behaviour alone: what it is convicted of, how soon, and whether anybody innocent is accused
+    Accountability(accountability::Arguments),
     /// A saved plan again, or what a node's flight recorder has written, with its story
     Replay(replay::Arguments),
     /// Makes a failing plan as small as it gets
@@ -83,6 +86,7 @@ pub fn main(behaviours: &Behaviours) -> ExitCode {
         Command::Swarm(arguments) => swarm::run(arguments, behaviours),
         Command::Twins(arguments) => twins::run(&arguments),
         Command::Crashes(arguments) => crashes::run(&arguments),
+        Command::Accountability(arguments) => accountability::run(&arguments, behaviours),
         #[cfg(feature = "net")]
         Command::Net(command) => return ended(crate::net::command::execute(command)),
         #[cfg(feature = "net")]

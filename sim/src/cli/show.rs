@@ -57,6 +57,10 @@ fn corrupted(plan: &FaultPlan, report: &Report) {
             println!("blamed: validator {offender} by {kind}, held by {holders:?}");
         }
     }
+    for (culprit, kinds) in &report.culprits {
+        let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
+        println!("guilty, by the stores of the correct ones: validator {culprit}, of {}", kinds.join(", "));
+    }
 }
 
 /// The line on time and speed.
@@ -109,6 +113,7 @@ pub(super) fn json(plan: &FaultPlan, report: &Report, again: &str) -> Value {
         "byzantine": plan.settings.byzantine,
         "twins": plan.settings.twins,
         "blamed": report.blamed,
+        "culprits": report.culprits,
         "virtual_ms": report.virtual_ms,
         "healed_in_ms": report.healed_in_ms,
         "deliveries": report.deliveries,

@@ -61,6 +61,9 @@ pub(super) struct Expected {
     pub(super) heals_within_ms: Option<u64>,
     /// Each validator enters so many views at most.
     pub(super) views_at_most: Option<u64>,
+    /// Forensics names so many culprits at least.
+    #[serde(default)]
+    pub(super) culprits_at_least: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

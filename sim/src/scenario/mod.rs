@@ -220,7 +220,12 @@ impl Scenario {
         {
             return Err(format!("{} views were entered, expected at most {most} by each", times("view entered")));
         }
-        let innocent = report.blamed.keys().find(|offender| !report.byzantine.contains(offender));
+        if report.culprits.len() < expect.culprits_at_least {
+            let (named, least) = (report.culprits.len(), expect.culprits_at_least);
+            return Err(format!("forensics names {named} culprits, expected at least {least}"));
+        }
+        let mut named = report.blamed.keys().chain(report.culprits.keys());
+        let innocent = named.find(|offender| !report.byzantine.contains(offender));
         innocent.map_or(Ok(()), |who| Err(format!("validator {who}, which is correct, was blamed")))
     }
 

@@ -21,7 +21,7 @@ use super::plan::FaultPlan;
 use super::queue::Queue;
 use super::reads::Reads;
 use super::recording::{Mark, Recording, State};
-use super::verdict::{Verdict, Violation};
+use super::verdict::{Accusation, Verdict, Violation};
 use super::workload::Workload;
 use crate::byzantine::Troupe;
 use crate::dice::{Dice, Stream};
@@ -106,6 +106,7 @@ pub(super) struct World {
     pub(super) healed_in_ms: Option<u64>,
     pub(super) reached: BTreeMap<&'static str, u64>,
     /// Contradictions held: offender, kind, who holds one.
+    pub(super) accusations: Vec<Accusation>,
     pub(super) blamed: BTreeMap<u16, BTreeMap<String, BTreeSet<u16>>>,
     /// Who must heal and serve, once the liveness phase has begun.
     pub(super) core: Option<BTreeSet<u16>>,
@@ -154,6 +155,7 @@ impl World {
             healed_in_ms: None,
             reached: BTreeMap::new(),
             blamed: BTreeMap::new(),
+            accusations: Vec::new(),
             core: None,
             damaged: BTreeSet::new(),
             recording: options.records.then(Recording::default),

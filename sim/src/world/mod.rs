@@ -60,7 +60,7 @@ pub use settings::{Mix, NetworkSettings, Protocol, Settings, StorageSettings, Wo
 pub use shrink::Shrinker;
 pub use statement::Statement;
 pub use twins::{Case, Twins};
-pub use verdict::{Report, Verdict, Violation};
+pub use verdict::{Accusation, Report, Verdict, Violation};
 // What the net level shares.
 #[cfg(feature = "net")]
 pub(crate) use {

@@ -1,13 +1,16 @@
 //! A run: faults first, then healing; the verdict (simulation §2.2).
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use quorate_accountability::forensics::investigate;
 use quorate_crypto::{Digest, Hasher};
+use quorate_replica::testimony::testimony;
 use quorate_replica::{Event, records};
 use quorate_storage::{Family, Snapshot, Store};
+use quorate_types::evidence::Evidence;
 use quorate_types::ids::Sequence;
 use quorate_types::operation::Operation;
 use quorate_types::receipt::Receipt;
@@ -61,6 +64,7 @@ pub fn run_with(plan: &FaultPlan, options: &Options) -> Report {
     let verdict = lived.unwrap_or_else(|payload| Err(panicked(payload.as_ref())));
     let verdict = verdict.map_or_else(|verdict| *verdict, |()| Verdict::Passed);
     world.tell(State::Verdict, None, || verdict.to_string());
+    let culprits = if matches!(verdict, Verdict::Unsafe(_)) { world.culprits() } else { BTreeMap::new() };
     let mut reached = world.reached;
     for (what, count) in world.network.counted() {
         *reached.entry(what).or_default() += count;
@@ -80,6 +84,8 @@ pub fn run_with(plan: &FaultPlan, options: &Options) -> Report {
         validators: world.cast.size(),
         byzantine: world.observer.scene().byzantine.iter().copied().collect(),
         blamed: world.blamed,
+        accusations: world.accusations,
+        culprits,
         healed_in_ms: world.healed_in_ms,
         recording: world.recording,
         story: Vec::new(),
@@ -117,6 +123,17 @@ fn panicked(payload: &(dyn Any + Send)) -> Box<Verdict> {
 }
 
 impl World {
+    /// Who is guilty, by what the stores of all correct validators show (accountability §5.1).
+    fn culprits(&self) -> BTreeMap<u16, BTreeSet<String>> {
+        let epoch = self.cast.context.epoch;
+        let correct = (0..self.cast.size()).filter(|who| !self.is_byzantine(*who));
+        let stores = correct.map(|who| &self.hosts[usize::from(who)].store);
+        let sides: Vec<_> = stores.filter_map(|store| testimony(store, epoch).ok()).collect();
+        let findings = investigate(&self.cast.context, &sides);
+        let kinds = |evidence: Vec<Evidence>| evidence.iter().map(|one| one.kind().to_owned()).collect();
+        findings.culprits.into_iter().map(|(culprit, evidence)| (culprit.0, kinds(evidence))).collect()
+    }
+
     fn live(&mut self) -> Step {
         for me in 0..self.size() {
             self.queue.push(0, Happening::Start { me });

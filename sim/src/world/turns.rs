@@ -16,7 +16,7 @@ use super::machine::{Happening, Letter, Opened, Step, World, harness, unsafe_};
 use super::recording::State;
 use super::statement::statements_of;
 use super::transfer;
-use super::verdict::Violation;
+use super::verdict::{Accusation, Violation};
 use crate::byzantine::{Letter as Outbound, Letters};
 
 /// Bytes of one answer to a request.
@@ -230,6 +230,8 @@ impl World {
         {
             let holders = self.blamed.entry(accused.0).or_default();
             holders.entry(evidence.kind().to_string()).or_default().insert(me);
+            let (kind, at_ms) = (evidence.kind().to_owned(), self.now_us / 1_000);
+            self.accusations.push(Accusation { accused: accused.0, kind, by: me, at_ms });
         }
         self.tell(state, Some(me), || describe(me, notice));
     }

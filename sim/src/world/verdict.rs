@@ -34,6 +34,19 @@ pub struct Violation {
     pub facts: Vec<String>,
 }
 
+/// A validator began to keep evidence against another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accusation {
+    /// Whom it accuses.
+    pub accused: u16,
+    /// Of what.
+    pub kind: String,
+    /// Who keeps it.
+    pub by: u16,
+    /// Since when.
+    pub at_ms: u64,
+}
+
 /// A finished run, of either level.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -57,6 +70,10 @@ pub struct Report {
     pub byzantine: Vec<u16>,
     /// Against whom contradictions are held: by kind, who holds them.
     pub blamed: BTreeMap<u16, BTreeMap<String, BTreeSet<u16>>>,
+    /// Every piece of evidence that any validator kept, in the order of time.
+    pub accusations: Vec<Accusation>,
+    /// Whom forensics over the stores of the correct validators names, and of what, where a property didn't hold.
+    pub culprits: BTreeMap<u16, BTreeSet<String>>,
     /// The virtual time from the end of all faults until all had healed.
     pub healed_in_ms: Option<u64>,
     /// What happened, if it was recorded: the world's.
@@ -85,6 +102,8 @@ impl Report {
             validators: 0,
             byzantine: Vec::new(),
             blamed: BTreeMap::new(),
+            accusations: Vec::new(),
+            culprits: BTreeMap::new(),
             healed_in_ms: None,
             recording: None,
             story: Vec::new(),

@@ -109,7 +109,7 @@ impl<S: Store> Executor<S> {
         let mark = records::executed().read(self.ledger.store())?;
         let executed = mark.map_or(Sequence::ZERO, |mark| mark.execution.sequence);
         let mut memory = Memory { executed, waiting: BTreeMap::new(), snapshots: Vec::new(), tree: Cache::default() };
-        // After a stop at a checkpoint it can be handed over at once.
+        // What is found can be handed over, whatever sequence it is.
         self.keep_checkpoint(executed)?;
         self.catch_up(&mut memory).await?;
         loop {
@@ -175,7 +175,7 @@ impl<S: Store> Executor<S> {
         self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// protocol §8.7: right after a checkpoint's sequence, the state can be kept as it is there.
+    /// protocol §8.7: right after a sequence the state can be kept as it is there.
     fn keep_checkpoint(&self, executed: Sequence) -> Result<(), NodeError> {
         if self.checkpoints().wants(executed) {
             let store = self.ledger.store();

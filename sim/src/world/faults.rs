@@ -170,6 +170,11 @@ impl World {
         self.see_guard_file(me)?;
         let by = self.identity(me);
         self.see(Fact::Restarted { by, place })?;
+        // What it finds can be handed over, whatever sequence it is.
+        self.keep_snapshot(me, place.executed)?;
+        if !self.host(me).is_up() {
+            return Ok(());
+        }
         self.execute_delivered(me)?;
         self.plan_turn(me, now_us + 1);
         Ok(())

@@ -49,6 +49,9 @@ enum Kind {
     Byzantine,
 }
 
+/// Tells the stream that decides about pruning from the disks' own.
+const PRUNING: u64 = 0x7072_756e;
+
 const ALL: [Kind; 18] = [
     Kind::Loss,
     Kind::Delays,
@@ -221,6 +224,7 @@ pub fn plan_in(profile: Profile, seed: u64) -> FaultPlan {
         strike(&mut faults, *kind, &settings, &mut events);
     }
     lose_stores(&mut faults, lost, &settings, &mut events);
+    prune(seed, &mut settings, &mut events);
     events.sort_by_key(|timed| timed.at_ms);
     FaultPlan { format: FORMAT, seed, settings, expect: Expectation::Pass, events }
 }
@@ -380,6 +384,22 @@ fn lose_stores(dice: &mut Dice, lost: u64, settings: &Settings, events: &mut Vec
             }
             _ => add(at_ms, Fault::LoseStore { validator: who, down_ms }),
         }
+    }
+}
+
+/// In some runs little is kept below the stable checkpoint, and in half of those somebody is away for so long that
+/// only a transfer brings it back (protocol §8.1, §8.7). Drawn apart, so that nothing else is another for it.
+fn prune(seed: u64, settings: &mut Settings, events: &mut Vec<TimedFault>) {
+    let mut dice = Dice::new(seed ^ PRUNING, Stream::Storage);
+    if !dice.chance(300) {
+        return;
+    }
+    settings.storage.retained_sequences = Some([1, 2, 8][dice.index(3)]);
+    if settings.validators > 1 && dice.chance(500) {
+        let away = u16::try_from(dice.below(settings.validators.into())).unwrap_or(0);
+        let at_ms = dice.below((settings.safety_ms / 4).max(1));
+        let fault = Fault::Crash { target: Target::Validator(away), down_ms: settings.safety_ms };
+        events.push(TimedFault { at_ms, fault });
     }
 }
 

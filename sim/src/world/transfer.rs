@@ -44,7 +44,7 @@ impl World {
         Ok(true)
     }
 
-    /// Right after executing a checkpoint's sequence.
+    /// Right after executing a sequence, or at a start or after a transfer with what was found.
     pub(super) fn keep_snapshot(&mut self, me: u16, executed: Sequence) -> Step {
         let prunes = self.plan.settings.storage.retained_sequences.is_some();
         let now_ms = self.now_us / 1_000;
@@ -181,6 +181,10 @@ impl World {
         self.tell(State::Transfer, Some(me), || format!("-- {me} goes on at checkpoint {checkpoint}"));
         let (by, place) = (self.identity(me), self.host(me).place());
         self.see(Fact::Restarted { by, place })?;
+        self.keep_snapshot(me, place.executed)?;
+        if !self.host(me).is_up() {
+            return Ok(());
+        }
         self.execute_delivered(me)?;
         self.plan_turn(me, now_us + 1);
         Ok(())

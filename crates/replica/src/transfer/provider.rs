@@ -1,7 +1,8 @@
 //! Handing the state over (protocol §8.7): snapshots of checkpoints, and chunks out of them.
 //!
 //! The shell takes a snapshot right after executing each checkpoint's sequence, before the next one, and keeps it
-//! here. Once the checkpoint is stable it is handed out; the newest one always, the one before for as long as
+//! here; the first of a process is of what it finds when it starts, whatever sequence that is. Once that sequence is
+//! certified it is handed out; the newest one always, the one before for as long as
 //! somebody asks for it. So who is in the middle of a transfer isn't left alone by every new checkpoint, and who
 //! never comes back holds nothing up.
 
@@ -21,14 +22,15 @@ const KEPT_MS: u64 = 30_000;
 /// everything that was changed since.
 const KEPT_AT_MOST_MS: u64 = 3_600_000;
 
-/// Snapshots of checkpoints that aren't stable yet, at most; the oldest go first.
-const MAX_UNSTABLE: usize = 4;
+/// Snapshots of sequences that aren't certified yet, at most; the oldest go first.
+const MAX_UNCERTIFIED: usize = 4;
 
 /// The snapshots held.
 #[derive(Debug)]
 pub struct Snapshots<N> {
     interval: u64,
-    stable: Sequence,
+    /// What lies at or below is certified: a state there may be handed out.
+    certified: Sequence,
     /// By sequence, ascending.
     held: Vec<Held<N>>,
 }
@@ -75,16 +77,17 @@ impl<N: Snapshot + Clone> Snapshots<N> {
     /// None yet; every `checkpoint_interval` sequences there is a checkpoint.
     #[must_use]
     pub fn new(checkpoint_interval: u32) -> Self {
-        Self { interval: u64::from(checkpoint_interval).max(1), stable: Sequence::ZERO, held: Vec::new() }
+        Self { interval: u64::from(checkpoint_interval).max(1), certified: Sequence::ZERO, held: Vec::new() }
     }
 
-    /// Whether the state right after this sequence is to be kept.
+    /// Whether the state right after this sequence is to be kept: a checkpoint's, and any where none is held, as after
+    /// a start. Who needs it may be the one without whose vote there is no next checkpoint.
     #[must_use]
     pub const fn wants(&self, executed: Sequence) -> bool {
-        executed.0 > 0 && executed.0.is_multiple_of(self.interval)
+        executed.0 > 0 && (executed.0.is_multiple_of(self.interval) || self.held.is_empty())
     }
 
-    /// Keeps a snapshot of the store right after a checkpoint's sequence; what isn't needed any more goes.
+    /// Keeps a snapshot of the store right after this sequence; what isn't needed any more goes.
     ///
     /// # Errors
     /// If the store can't be read.
@@ -104,14 +107,15 @@ impl<N: Snapshot + Clone> Snapshots<N> {
         self.held.clear();
     }
 
-    /// The newest stable checkpoint stays, of the older ones the one that was asked for last if that was lately, and
-    /// some that aren't stable yet.
+    /// The newest certified state stays, of the older ones the one that was asked for last if that was lately, and some
+    /// that aren't certified yet.
     fn tidy<S: Store>(&mut self, store: &S, now_ms: u64) -> Result<(), RecordError> {
-        self.stable = records::stable().read(store)?.unwrap_or_default();
-        let stable = self.stable;
-        let unstable = self.held.iter().filter(|held| held.sequence > stable).count();
-        if unstable > MAX_UNSTABLE {
-            let oldest = self.held.iter().position(|held| held.sequence > stable);
+        let stable = records::stable().read(store)?.unwrap_or_default();
+        let certified = records::certified().read(store)?.unwrap_or_default().max(stable);
+        self.certified = certified;
+        let uncertified = self.held.iter().filter(|held| held.sequence > certified).count();
+        if uncertified > MAX_UNCERTIFIED {
+            let oldest = self.held.iter().position(|held| held.sequence > certified);
             oldest.map(|at| self.held.remove(at));
         }
         let Some(newest) = self.newest().map(|held| held.sequence) else { return Ok(()) };
@@ -126,7 +130,7 @@ impl<N: Snapshot + Clone> Snapshots<N> {
     }
 
     fn newest(&self) -> Option<&Held<N>> {
-        self.held.iter().rev().find(|held| held.sequence <= self.stable)
+        self.held.iter().rev().find(|held| held.sequence <= self.certified)
     }
 
     /// What follows from a question for a checkpoint, for part of one, or for a stretch of the chain, or of its
@@ -147,8 +151,8 @@ impl<N: Snapshot + Clone> Snapshots<N> {
         }
         self.tidy(store, now_ms)?;
         if let Request::Chunk { checkpoint, span } = *request {
-            let stable = self.stable;
-            let held = self.held.iter_mut().find(|held| held.sequence == checkpoint && checkpoint <= stable);
+            let certified = self.certified;
+            let held = self.held.iter_mut().find(|held| held.sequence == checkpoint && checkpoint <= certified);
             if let Some(held) = held {
                 held.asked_ms = now_ms.max(1);
                 return Ok(Handed::Part(held.snapshot.clone(), checkpoint, span));
@@ -159,8 +163,8 @@ impl<N: Snapshot + Clone> Snapshots<N> {
 
     /// The newest checkpoint that can be handed over; whoever hears of it may ask for it.
     fn checkpoint<S: Store>(&mut self, store: &S, now_ms: u64) -> Result<Handed<N>, RecordError> {
-        let stable = self.stable;
-        let newest = self.held.iter_mut().rev().find(|held| held.sequence <= stable);
+        let certified = self.certified;
+        let newest = self.held.iter_mut().rev().find(|held| held.sequence <= certified);
         let Some(held) = newest else { return Ok(Handed::Nothing) };
         let Some(certificate) = records::execution(held.sequence).read(store)? else { return Ok(Handed::Nothing) };
         let slot = records::proposal(&certificate.execution.proposal);
@@ -223,13 +227,30 @@ mod tests {
 
     /// protocol §8.7
     #[test]
-    fn only_checkpoints_are_kept_and_only_so_many_that_are_not_stable() {
+    fn the_first_state_and_checkpoints_are_kept_and_only_so_many_that_are_not_certified() {
         let mut provider = Provider::new();
-        let wanted: Vec<u64> = (0..=9).filter(|at| provider.snapshots.wants(Sequence(*at))).collect();
-        assert_eq!(wanted, [4, 8]);
+        let wanted = |provider: &Provider| (0..=9).filter(|at| provider.snapshots.wants(Sequence(*at))).collect();
+        let first: Vec<u64> = wanted(&provider);
+        assert_eq!(first, [1, 2, 3, 4, 5, 6, 7, 8, 9], "whatever is found at the start");
+        provider.keep(3, 1);
+        let then: Vec<u64> = wanted(&provider);
+        assert_eq!(then, [4, 8]);
         (1..=9).for_each(|at| provider.keep(4 * at, at));
         assert_eq!(provider.held(), [24, 28, 32, 36]);
-        assert!(!provider.hands_over(36, 10), "it isn't stable");
+        assert!(!provider.hands_over(36, 10), "it isn't certified");
+    }
+
+    /// protocol §8.7: who is behind may be needed for the next checkpoint.
+    #[test]
+    fn the_state_found_at_a_start_is_handed_over_once_its_sequence_is_certified() {
+        let mut provider = Provider::new();
+        provider.keep(5, 1);
+        provider.stable(4);
+        assert!(!provider.hands_over(5, 2));
+        let mut batch = WriteBatch::new();
+        records::certified().put(&mut batch, &Sequence(5));
+        provider.store.write(batch, Durability::Synced).unwrap();
+        assert!(provider.hands_over(5, 3));
     }
 
     /// protocol §8.7

@@ -6,13 +6,14 @@
 //! * [`forensics`]: who is guilty of two certified histories that contradict each other.
 //!
 //! What evidence is, and when it holds, stands in [`quorate_types::evidence`]: whoever verifies needs nothing else.
-//! Suspicion and what follows from it are specified in `docs/accountability.md` and come later.
+//! What can't be proven is [`suspicion`]; what follows from evidence comes later.
 //!
 //! Depends on no consensus, lanes or clock.
 
 pub mod file;
 pub mod forensics;
 mod ledger;
+pub mod suspicion;
 mod watch;
 
 pub use ledger::{Ledger, MAX_AUTHORS, MAX_KEPT_PER_KIND, Noted};

@@ -120,7 +120,9 @@ impl Complaints {
     /// judged anew after another such time.
     pub(crate) fn doubt_held(&mut self, now_ms: u64, commits: u64, grace_ms: u64) {
         let is_due = |held: &Holding| now_ms.saturating_sub(held.since_ms) >= grace_ms && commits > held.commits;
-        let due: Vec<Cause> = self.causes.iter().filter(|(_, held)| is_due(held)).map(|(cause, _)| *cause).collect();
+        // A rotation says nothing against the view, so nothing against whoever asks for it.
+        let judged = self.causes.iter().filter(|(cause, _)| **cause != Cause::Rotation);
+        let due: Vec<Cause> = judged.filter(|(_, held)| is_due(held)).map(|(cause, _)| *cause).collect();
         for cause in due {
             self.doubt(cause, now_ms);
             self.causes.insert(cause, Holding { since_ms: now_ms, commits });

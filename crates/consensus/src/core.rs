@@ -14,9 +14,11 @@ use quorate_types::vote::{Certificate, Claim, Phase, Vote};
 
 use crate::chain::Chain;
 use crate::complaints::Complaints;
+use crate::conduct::Conduct;
 use crate::config::{Config, Link, Now};
 use crate::effect::{CoreNotice, Effect, Input, Own};
 use crate::fairness::Fairness;
+use crate::pace::Pace;
 use crate::peers::{Peers, Turns};
 use crate::recovered::Recovered;
 use crate::timeouts::Timeouts;
@@ -47,6 +49,9 @@ pub struct Core {
     pub(crate) new_views: BTreeMap<ValidatorIndex, Signed<NewView>>,
     pub(crate) complaints: Complaints,
     pub(crate) fairness: Fairness,
+    pub(crate) pace: Pace,
+    /// What was seen of others, for suspicion.
+    pub(crate) conduct: Conduct,
     pub(crate) timeouts: Timeouts,
     pub(crate) peers: Peers,
     pub(crate) stable: Sequence,
@@ -91,6 +96,8 @@ pub(crate) struct Reign {
     pub(crate) new_view_ms: Option<u64>,
     /// Consecutive proposals whose block time lay behind the local clock by more than the drift.
     pub(crate) slow_times: u32,
+    /// By how much the last proposal's block time lay behind the local clock when it came.
+    pub(crate) behind_ms: u64,
     /// Its view change for this view was made.
     pub(crate) claimed: bool,
     /// Its new view for this view was made.
@@ -144,6 +151,7 @@ impl Core {
 
     /// One input, all its consequences. Effects come in the order in which they happened.
     pub fn step(&mut self, now: Now, input: Input, out: &mut Vec<Effect>) {
+        self.count_late_time(now);
         match input {
             Input::PrePrepare(pre_prepare) => self.on_pre_prepare(now, pre_prepare, out),
             Input::Vote(vote, primary) => {
@@ -161,7 +169,7 @@ impl Core {
             Input::Own(own) => self.on_own(now, *own, out),
             Input::Payload(digest, valid) => self.on_payload(digest, valid),
             Input::Propose(payload) => self.on_propose(now, payload, out),
-            Input::Demand(demand) => self.fairness.on_demand(&demand, self.reign.commits, now.monotonic_ms),
+            Input::Demand(demand) => self.on_demand(now, &demand),
             Input::Executed(sequence) => self.executed = self.executed.max(sequence),
             Input::Stable(sequence) => self.on_stable(sequence),
             Input::MaySign => {
@@ -316,6 +324,7 @@ impl Core {
         }
         // Of its own votes in the view, one off the committed chain binds on: it mutes this validator there
         // (protocol §3.2). Only such ones were kept from below the stable checkpoint before.
+        self.note_attendance(self.stable, sequence);
         let before = std::mem::replace(&mut self.stable, sequence);
         let chain = &self.chain;
         let is_off_chain = |at: Sequence, voted: Digest| {

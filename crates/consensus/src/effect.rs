@@ -160,4 +160,21 @@ pub enum Cause {
     SlowClock,
     /// No new view although a quorum wants one.
     NewViewMissing,
+    /// The primary commits, and much more slowly than it could (protocol §4.11).
+    SlowPrimary,
+    /// The view has lasted as long as one may: nothing is wrong with it (protocol §4.12).
+    Rotation,
+}
+
+impl Cause {
+    /// All.
+    pub const ALL: [Self; 7] = [
+        Self::Progress,
+        Self::Fairness,
+        Self::Heartbeat,
+        Self::SlowClock,
+        Self::NewViewMissing,
+        Self::SlowPrimary,
+        Self::Rotation,
+    ];
 }

@@ -115,9 +115,11 @@ impl Core {
 
     fn count_view_left(&mut self, now: Now) {
         let idle = self.reign.active && !self.owes(now);
+        self.note_slow_view(now);
         self.timeouts.on_view_left(self.reign.commits > 0, idle);
         self.complaints.clear_causes();
         self.fairness.reset();
+        self.pace.on_view_left(now.monotonic_ms);
     }
 
     /// The kept votes of views that were ahead until now are recorded (protocol §7.1).

@@ -7,11 +7,12 @@
 //! | §3.1 | when and what the primary proposes | `proposing` |
 //! | §3.2 – §3.4 | prepare, commit, deliver | `ordering` |
 //! | §3 | one vote per slot, certificates from votes | `votes` |
-//! | §4 | timers, complaints, self-doubt | `timers`, `timeouts`, `fairness`, `complaints` |
+//! | §4 | timers, complaints, self-doubt | `timers`, `timeouts`, `fairness`, `pace`, `complaints` |
 //! | §5 | leaving, new views, anchors | `leaving` (the anchor rule itself: `quorate_types::rules`) |
 //! | §6 | the window | `core` |
 //! | §7.1 | starting from records | `recovered` |
 //! | §9 | reports and retransmission | `retransmit`, `peers` |
+//! | accountability §6 | what was seen of others | `conduct` |
 //!
 //! The contract with the caller:
 //!
@@ -25,12 +26,14 @@
 
 mod chain;
 mod complaints;
+mod conduct;
 mod config;
 mod core;
 mod effect;
 mod fairness;
 mod leaving;
 mod ordering;
+mod pace;
 mod peers;
 mod proposing;
 mod recovered;
@@ -39,10 +42,12 @@ mod timeouts;
 mod timers;
 mod votes;
 
+pub use crate::conduct::{Attendance, LeftSlow};
 pub use crate::config::{Config, Link, Now};
 pub use crate::core::{Core, Held};
 pub use crate::effect::{Cause, CoreNotice, Effect, Input, Own};
 pub use crate::fairness::{LaneDemand, LaneWaits};
+pub use crate::pace::Slowness;
 pub use crate::peers::{Peer, Turns};
 pub use crate::proposing::Slot;
 pub use crate::recovered::Recovered;

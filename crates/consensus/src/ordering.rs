@@ -72,6 +72,7 @@ impl Core {
             .saturating_add(u64::from(parameters.status_interval_ms))
             .saturating_add(self.timeouts.round_trip_ms());
         let is_late = time.0.saturating_add(allowed_ms) < now.wall_ms;
+        self.reign.behind_ms = now.wall_ms.saturating_sub(time.0);
         self.reign.slow_times = if is_late { self.reign.slow_times.saturating_add(1) } else { 0 };
     }
 
@@ -212,7 +213,7 @@ impl Core {
     fn prepare(&mut self, now: Now, candidate: &PrePrepare, out: &mut Vec<Effect>) {
         let claim = candidate.vote.statement.claim();
         for tip in &candidate.proposal.payload.tips {
-            self.fairness.on_named(tip.lane, tip.number);
+            self.on_lane_named(now, tip);
         }
         let vote = self.cast(now, claim, Phase::Prepare);
         out.push(Effect::SignVote(vote, Some(candidate.vote)));
@@ -453,7 +454,7 @@ impl Core {
         let Some(link) = self.chain.deliver(digest) else { return false };
         // Also what came in a stretch, without a vote of this validator's own.
         for tip in &proposal.payload.tips {
-            self.fairness.on_named(tip.lane, tip.number);
+            self.on_lane_named(now, tip);
         }
         out.push(Effect::Deliver(link, proposal));
         self.on_delivered(now, view);

@@ -1,6 +1,8 @@
 //! What the other validators last reported of themselves (protocol §9.1). Hints, never facts: nothing here
 //! decides safety.
 
+use std::collections::BTreeSet;
+
 use quorate_types::ids::{Sequence, ValidatorIndex};
 use quorate_types::message::Status;
 
@@ -15,6 +17,8 @@ pub struct Peer {
     pub stable: Sequence,
     /// Its highest executed sequence.
     pub executed: Sequence,
+    /// Whether it says that it signs nothing.
+    pub quarantined: bool,
     /// Monotonic time of the report; 0: none yet.
     pub heard_ms: u64,
     /// Monotonic time of the last report of it that was answered; 0: none yet.
@@ -44,6 +48,12 @@ impl Turns {
         due
     }
 
+    /// Whose answer is awaited.
+    #[must_use]
+    pub fn open(&self) -> Option<ValidatorIndex> {
+        self.asked.map(|(of, _)| of)
+    }
+
     /// The answer has come: the next question may go out at once.
     pub const fn answered(&mut self) {
         self.asked = None;
@@ -56,11 +66,13 @@ pub(crate) struct Peers {
     me: ValidatorIndex,
     peers: Vec<Peer>,
     asked: usize,
+    /// Whom to ask only when nobody else is left.
+    last: BTreeSet<ValidatorIndex>,
 }
 
 impl Peers {
     pub(crate) fn new(me: ValidatorIndex, validators: usize) -> Self {
-        Self { me, peers: vec![Peer::default(); validators], asked: 0 }
+        Self { me, peers: vec![Peer::default(); validators], asked: 0, last: BTreeSet::new() }
     }
 
     /// Takes a report in; gives the report before.
@@ -72,6 +84,7 @@ impl Peers {
             committed_before: before.committed,
             stable: status.stable,
             executed: status.executed,
+            quarantined: status.quarantined,
             heard_ms: now_ms.max(1),
             answered_ms: before.answered_ms,
         };
@@ -106,12 +119,28 @@ impl Peers {
         let others: Vec<ValidatorIndex> =
             quorate_types::set::indices(self.peers.len()).filter(|validator| *validator != self.me).collect();
         let heard: Vec<_> = others.iter().copied().filter(|validator| self.heard_ms(*validator) > 0).collect();
-        let candidates = if heard.is_empty() { others } else { heard };
+        let known = if heard.is_empty() { others } else { heard };
+        let first: Vec<_> = known.iter().copied().filter(|validator| !self.last.contains(validator)).collect();
+        let candidates = if first.is_empty() { known } else { first };
         if candidates.is_empty() {
             return None;
         }
         self.asked = self.asked.wrapping_add(1);
         candidates.get(self.asked % candidates.len()).copied()
+    }
+
+    pub(crate) fn ask_last(&mut self, last: BTreeSet<ValidatorIndex>) {
+        self.last = last;
+    }
+
+    /// Whether `validator` may be asked for what it offers: always, unless it comes last and another, heard of,
+    /// offers as much.
+    pub(crate) fn may_ask(&self, validator: ValidatorIndex) -> bool {
+        let offered = self.peer(validator).map(|peer| peer.committed);
+        let comes_first = |other: &ValidatorIndex| *other != self.me && !self.last.contains(other);
+        let has_as_much = |other: ValidatorIndex| self.peer(other).map(|peer| peer.committed) >= offered;
+        !self.last.contains(&validator)
+            || !quorate_types::set::indices(self.peers.len()).filter(comes_first).any(has_as_much)
     }
 
     pub(crate) fn peer(&self, validator: ValidatorIndex) -> Option<&Peer> {

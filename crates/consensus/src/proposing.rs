@@ -75,7 +75,7 @@ impl Core {
         let Some(slot) = self.slot(now) else { return };
         let Some(parent) = self.chain.link(&slot.parent) else { return };
         for tip in &payload.tips {
-            self.fairness.on_named(tip.lane, tip.number);
+            self.on_lane_named(now, tip);
         }
         let proposal = Proposal {
             epoch: self.config.epoch,

@@ -13,9 +13,11 @@ use quorate_types::vote::{Certificate, Claim, Phase, Vote};
 
 use crate::chain::Chain;
 use crate::complaints::Complaints;
+use crate::conduct::Conduct;
 use crate::config::{Config, Link, Now};
 use crate::core::{Certificates, Core, Reign};
 use crate::fairness::Fairness;
+use crate::pace::Pace;
 use crate::peers::{Peers, Turns};
 use crate::timeouts::Timeouts;
 use crate::votes::Votes;
@@ -95,6 +97,7 @@ impl Reign {
             progress_ms: None,
             new_view_ms: None,
             slow_times: 0,
+            behind_ms: 0,
             claimed: false,
             led: false,
         }
@@ -139,9 +142,7 @@ pub(crate) fn rebuild(config: Config, recovered: Recovered, now: Now) -> Core {
         view_changes.insert(config.me, own);
     }
     let mut complaints = Complaints::default();
-    if let Some(own) = recovered.complaint {
-        complaints.insert(own);
-    }
+    recovered.complaint.map(|own| complaints.insert(own));
     let certificates = Certificates {
         prepared: recovered.prepared,
         ..sort_commits(recovered.commits, &reign, recovered.tip, config.parameters.window)
@@ -160,6 +161,8 @@ pub(crate) fn rebuild(config: Config, recovered: Recovered, now: Now) -> Core {
         new_views: BTreeMap::new(),
         complaints,
         fairness: Fairness::default(),
+        pace: Pace::default(),
+        conduct: Conduct::default(),
         timeouts: Timeouts::new(&config.parameters),
         peers: Peers::new(config.me, validators),
         stable: recovered.stable,

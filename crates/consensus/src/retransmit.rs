@@ -81,7 +81,11 @@ impl Core {
         // Behind what this peer already had one report ago: not in flight, missing.
         let lacks = before.committed > self.tip().sequence && !self.is_ahead_of_execution();
         let interval_ms = u64::from(self.config.parameters.status_interval_ms);
-        if lacks && self.segments_asked.take(from, now.monotonic_ms, interval_ms) {
+        let open = self.segments_asked.open();
+        if lacks && self.peers.may_ask(from) && self.segments_asked.take(from, now.monotonic_ms, interval_ms) {
+            if let Some(of) = open {
+                self.conduct.on_unanswered(of);
+            }
             out.push(Effect::Ask(from, Request::Segment(self.tip().sequence.next())));
         }
         // A report is small and its answer isn't: who reports in a hurry is answered at the ordinary pace.
@@ -184,7 +188,8 @@ impl Core {
     pub(crate) fn resend(&self, vote: Signed<Vote>) -> Message {
         let Vote { view, sequence, digest, phase, validator, .. } = vote.statement;
         let of_anchor = sequence == self.reign.anchor.sequence && view == self.reign.view;
-        let proposal = self.chain.proposal(&digest);
+        // A vote that names another sequence than its proposal has would be no pre-prepare: nobody lets it in.
+        let proposal = self.chain.proposal(&digest).filter(|proposal| proposal.sequence == sequence);
         match proposal {
             Some(proposal) if phase == Phase::Prepare && validator == self.config.primary(view) && !of_anchor => {
                 Message::PrePrepare(PrePrepare { proposal: proposal.clone(), vote })

@@ -2,11 +2,13 @@
 //! with each input, no clock is read (protocol §4.10).
 
 use quorate_types::ids::View;
+use quorate_types::parameters::Parameters;
 use quorate_types::view_change::Complaint;
 
 use crate::config::Now;
 use crate::core::Core;
 use crate::effect::{Cause, CoreNotice, Effect};
+use crate::fairness::{LaneDemand, Share};
 
 /// So many proposals in a row behind the clock make the primary's clock slow.
 const SLOW_TIMES: u32 = 8;
@@ -26,7 +28,7 @@ impl Core {
 
     /// protocol §4.2, §6.3: ordering waits for execution alone, here or at so many others that a quorum can't vote: overload is
     /// not a bad primary.
-    fn waits_for_execution(&self) -> bool {
+    pub(crate) fn waits_for_execution(&self) -> bool {
         let next = self.tip().sequence.next();
         let window = u64::from(self.config.parameters.window);
         let open_elsewhere = self.peers.stable().filter(|stable| next <= stable.plus(window)).count();
@@ -53,7 +55,8 @@ impl Core {
         }
         self.run_progress_timer(now);
         self.run_new_view_timer(now);
-        for cause in [Cause::Progress, Cause::Fairness, Cause::Heartbeat, Cause::SlowClock, Cause::NewViewMissing] {
+        self.watch_waits(now);
+        for cause in Cause::ALL {
             if !self.has_fired(cause, now) {
                 self.complaints.clear_cause(cause);
             } else if self.complaints.set_cause(cause, now.monotonic_ms, self.reign.commits) {
@@ -62,6 +65,15 @@ impl Core {
         }
         self.doubt_itself(now);
         self.complain(out);
+    }
+
+    /// What waits now (protocol §4.1).
+    pub(crate) fn on_demand(&mut self, now: Now, demand: &LaneDemand) {
+        let Parameters { max_proposal_bytes, max_proposal_operations, .. } = *self.config.parameters;
+        let whole = (u64::from(max_proposal_bytes), u64::from(max_proposal_operations));
+        let validators = self.config.quorum.validators() as u64;
+        self.fairness.on_demand(demand, self.reign.commits, now.monotonic_ms, Share::of(whole, validators));
+        self.watch_waits(now);
     }
 
     /// The progress timer runs while something is owed; it starts anew with every commit (protocol §4.2).
@@ -106,6 +118,9 @@ impl Core {
                 Some(after(heard).saturating_add(3 * u64::from(self.config.parameters.status_interval_ms)))
             }
             Cause::SlowClock if self.reign.slow_times >= SLOW_TIMES => Some(0),
+            Cause::SlowPrimary if self.is_primary_slow() => Some(0),
+            Cause::SlowPrimary => self.slow_at_ms(),
+            Cause::Rotation => self.rotates_at_ms(),
             Cause::Fairness | Cause::Heartbeat | Cause::SlowClock => None,
         }
     }
@@ -178,8 +193,7 @@ impl Core {
     /// When [`crate::Input::Tick`] is next needed, by the monotonic clock; status is the composite's business.
     #[must_use]
     pub fn deadline_ms(&self) -> Option<u64> {
-        let causes = [Cause::Progress, Cause::Fairness, Cause::Heartbeat, Cause::SlowClock, Cause::NewViewMissing];
-        let timers = causes
+        let timers = Cause::ALL
             .into_iter()
             .filter(|cause| self.complains() && !self.complaints.holds(*cause))
             .filter_map(|cause| self.deadline_of(cause));

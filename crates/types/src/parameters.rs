@@ -124,6 +124,10 @@ parameters! {
         "T_fair: how long a lane that was offered to the primary may go unnamed while others are served, and how far apart complaints count together.";
     drift_ms: 500, 1 => MINUTE, "ms",
         "How far a primary's clock may be ahead, or behind before others complain. Clocks kept by NTP stay within a tenth of it.";
+    late_percent: 12, 1 => 100, "percent",
+        "Of the time in a view, so much may pass with lanes waiting longer than other primaries would let them; beyond that the primary is slow. An eighth: what a slow primary can cost for ever without being replaced. 100: that is never judged.";
+    rotation_ms: 10 * MINUTE, 0 => DAY, "ms",
+        "The longest time in one view in which something commits: a backstop against what no timer sees. Each rotation is a view change and takes some round trips. 0: none.";
     empty_interval_ms: SECOND, 1 => MINUTE, "ms",
         "The least block time between a proposal and an empty one on top: an idle cluster does little.";
     checkpoint_max_age_ms: MINUTE, 100 => DAY, "ms",
@@ -200,7 +204,7 @@ impl Parameters {
     }
 
     /// What protocol §§1.4, 6.2 and 6.4 demand of combinations, and what makes sense of the rest.
-    fn relations(&self) -> [Relation; 14] {
+    fn relations(&self) -> [Relation; 15] {
         let low = |field, value, low, because| Relation { field, value, low, high: u32::MAX.into(), because };
         let high = |field, value, high: u32, because| Relation { field, value, low: 0, high: high.into(), because };
         let transfer_ms = u64::from(self.max_proposal_bytes) * 1_000 / u64::from(self.min_link_bytes_per_second.max(1));
@@ -219,6 +223,12 @@ impl Parameters {
             low("timeout_base_ms", self.timeout_base_ms, one(self.timeout_base_min_ms), "at least timeout_base_min_ms"),
             high("timeout_base_ms", self.timeout_base_ms, self.timeout_base_max_ms, "at most timeout_base_max_ms"),
             low("fairness_ms", self.fairness_ms, patience_ms + 1, "above drift_ms + 2 × status_interval_ms"),
+            low(
+                "rotation_ms",
+                self.rotation_ms,
+                if self.rotation_ms == 0 { 0 } else { 4 * one(self.timeout_cap_ms) },
+                "0, or at least 4 × timeout_cap_ms: a view must last long enough to commit",
+            ),
             low("max_bundle_bytes", self.max_bundle_bytes, one(self.operation_bytes), "must hold one operation"),
             high("max_bundle_bytes", self.max_bundle_bytes, self.max_proposal_bytes, "a proposal must hold one bundle"),
             high(
@@ -300,7 +310,7 @@ mod tests {
     /// protocol §6.2 (`W ≥ 2K`), §6.4 (size against time), §1.4 (the cap), §8.4 (`E_min`), §4.7 (`T_fair`).
     #[test]
     fn combinations_that_the_protocol_cannot_run_with_are_refused() {
-        let cases: [(&[(&str, u32)], &str); 14] = [
+        let cases: [(&[(&str, u32)], &str); 15] = [
             (&[("window", 127)], "window"),
             (&[("min_epoch_sequences", 4_095)], "min_epoch_sequences"),
             (&[("timeout_cap_ms", 8_000)], "timeout_cap_ms"),
@@ -308,6 +318,7 @@ mod tests {
             (&[("timeout_base_ms", 199)], "timeout_base_ms"),
             (&[("timeout_base_ms", 5_001)], "timeout_base_ms"),
             (&[("fairness_ms", 1_000)], "fairness_ms"),
+            (&[("rotation_ms", 119_999)], "rotation_ms"),
             (&[("operation_bytes", 512 * KIB + 1)], "max_bundle_bytes"),
             (&[("max_bundle_bytes", 2 * MIB), ("max_proposal_bytes", MIB)], "max_bundle_bytes"),
             (&[("max_proposal_operations", 1_023)], "max_bundle_operations"),

@@ -71,6 +71,16 @@ const MUTANTS: &[Mutant] = &[
         },
         ci: false,
     },
+    Mutant {
+        name: "slow-against-its-own-past",
+        what: "a primary's pace judged against what it achieved itself",
+        finder: Finder::Rule {
+            package: "quorate-consensus",
+            target: &["--test", "rules"],
+            test: "pace::a_delay_that_grows_slowly_does_not_move_its_own_bound",
+        },
+        ci: false,
+    },
     Mutant { name: "quorum-minus-one", what: "a quorum of q − 1", finder: world("any", 200), ci: true },
     Mutant {
         name: "anchor-by-sequence",

@@ -13,6 +13,7 @@ mod delivering;
 mod far_views;
 mod leaving;
 mod new_view;
+mod pace;
 mod payload;
 mod preparing;
 mod proposing;

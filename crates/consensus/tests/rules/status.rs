@@ -253,3 +253,20 @@ fn a_report_is_due_when_ordering_stalls() {
     bench.pass(10);
     assert!(bench.core.stall_ms().is_some(), "the new view is awaited");
 }
+
+/// protocol §9.2: a primary's vote that names another sequence than the proposal with that digest has is sent again
+/// as the vote that it is: as a pre-prepare nobody would let it in, and whoever sent it would be blamed.
+#[test]
+fn a_vote_at_another_sequence_than_its_proposals_is_no_pre_prepare() {
+    let mut bench = Bench::new(1);
+    let proposal = child(genesis(), 1);
+    bench.pre_prepare(0, &proposal);
+    let mut elsewhere = vote(0, Phase::Prepare, 0, link_of(&proposal));
+    elsewhere.statement.sequence = Sequence(2);
+    bench.step(Input::Vote(elsewhere, None));
+    bench.pass(100);
+    let sent = sent_to(&bench.status(3, status(0, true, 0)), 3);
+    let pre_prepares = sent.iter().filter(|message| matches!(message, Message::PrePrepare(_))).count();
+    assert_eq!(pre_prepares, 1, "{sent:?}");
+    assert!(sent.contains(&Message::Vote(VoteMessage { vote: elsewhere, primary: None })), "{sent:?}");
+}

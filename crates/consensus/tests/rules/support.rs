@@ -34,6 +34,8 @@ pub(crate) fn parameters() -> Parameters {
         timeout_base_ms: 500,
         timeout_base_min_ms: 500,
         status_interval_ms: 100,
+        late_percent: 100,
+        rotation_ms: 0,
         ..Parameters::default()
     }
 }

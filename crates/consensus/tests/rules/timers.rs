@@ -20,7 +20,7 @@ fn causes(effects: &[Effect]) -> Vec<Cause> {
 
 /// What waits: `bytes` of lane 2, up to bundle `number`.
 fn waiting(number: u64, bytes: u64) -> Input {
-    Input::Demand(vec![LaneWaits { lane: index(2), number: BundleNumber(number), bytes }])
+    Input::Demand(vec![LaneWaits { lane: index(2), number: BundleNumber(number), bytes, operations: 1 }])
 }
 
 fn nothing_waits() -> Input {
@@ -496,11 +496,11 @@ fn a_lane_named_in_a_stretch_of_the_chain_sets_its_timer_anew() {
     let mut bench = Bench::of(4, 1, Parameters { fairness_ms: 2_000, timeout_base_ms: 5_000, ..parameters() });
     let proposals = chain(genesis(), 3, 1);
     let number = proposals[2].payload.tips[0].number;
-    let offered = Input::Demand(vec![LaneWaits { lane: index(0), number, bytes: 10 }]);
+    let offered = Input::Demand(vec![LaneWaits { lane: index(0), number, bytes: 10, operations: 1 }]);
     wait(&mut bench, 1_500, &offered);
     let certificate = committed(0, link_of(&proposals[2]));
     bench.step(Input::Segment(Box::new(Segment { proposals, certificate })));
-    let next = LaneWaits { lane: index(0), number: BundleNumber(number.0 + 1), bytes: 10 };
+    let next = LaneWaits { lane: index(0), number: BundleNumber(number.0 + 1), bytes: 10, operations: 1 };
     assert_eq!(causes(&wait(&mut bench, 1_000, &Input::Demand(vec![next]))), []);
 }
 

@@ -28,6 +28,7 @@ use crate::executor::{Installed, Work};
 use crate::hub::Hub;
 use crate::persist::Persist;
 use crate::reads::Answers;
+use crate::refusals::Refusals;
 use crate::tap::Post;
 
 /// Everything that the loop owns or speaks to.
@@ -43,6 +44,8 @@ pub(crate) struct Driver<S> {
     pub(crate) readers: Arc<Answers>,
     pub(crate) observer: Observer,
     pub(crate) judge: Judge,
+    /// Refused messages of peers, and when they were last taken.
+    pub(crate) refusals: (Arc<Refusals>, u64),
     /// While a new state is put in place: word that it is.
     pub(crate) installing: Option<oneshot::Receiver<Installed>>,
     pub(crate) stopping: CancellationToken,
@@ -121,7 +124,8 @@ impl<S: Store> Driver<S> {
     fn turn(&mut self, events: Vec<Event>) -> Result<(), NodeError> {
         let now = self.clock.now();
         let mut out = Outbox::default();
-        for event in events {
+        let refused = self.refusals.0.take(now, &mut self.refusals.1);
+        for event in events.into_iter().chain(refused) {
             if let Event::Message { from, message } = &event {
                 self.observer.on_message(now, *from, message);
                 self.judge.on_message(now, *from, message);

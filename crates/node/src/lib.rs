@@ -28,6 +28,7 @@ mod pruner;
 pub mod quorum_watch;
 mod reads;
 pub mod recorder;
+mod refusals;
 mod services;
 mod supervise;
 pub mod tap;

@@ -76,6 +76,8 @@ pub struct Metrics {
     pub lying_chunks: Counter,
     /// Questions for parts of states that were left open.
     pub silent_providers: Counter,
+    /// Changes of levels of suspicion.
+    pub suspicion_changes: Counter,
 }
 
 impl Default for Metrics {
@@ -110,6 +112,7 @@ impl Default for Metrics {
             transferred_bytes: Counter::default(),
             lying_chunks: Counter::default(),
             silent_providers: Counter::default(),
+            suspicion_changes: Counter::default(),
         }
     }
 }
@@ -127,7 +130,7 @@ impl Metrics {
         }
     }
 
-    fn counters(&self) -> [(&'static str, &'static str, &Counter); 21] {
+    fn counters(&self) -> [(&'static str, &'static str, &Counter); 22] {
         [
             ("quorate_turns_total", "Turns of the event loop.", &self.turns),
             ("quorate_store_syncs_total", "Synced batches of records.", &self.store_syncs),
@@ -150,6 +153,7 @@ impl Metrics {
             ("quorate_transferred_bytes_total", "Bytes of their entries.", &self.transferred_bytes),
             ("quorate_lying_chunks_total", "Parts of states that weren't certified.", &self.lying_chunks),
             ("quorate_silent_providers_total", "Questions for parts of states left open.", &self.silent_providers),
+            ("quorate_suspicion_changes_total", "Changes of levels of suspicion.", &self.suspicion_changes),
         ]
     }
 

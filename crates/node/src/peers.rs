@@ -17,7 +17,8 @@ pub(crate) use self::responder::{Responders, Sources};
 use crate::driver::Inputs;
 use crate::error::NodeError;
 use crate::metrics::Metrics;
-use crate::verifier::{Frame, Verifier};
+use crate::refusals::Refusals;
+use crate::verifier::{Frame, FrameFault, Verifier};
 
 /// Frames of control messages that wait for the verifier, of all peers.
 pub(crate) const CONTROL_FRAMES: usize = 1_024;
@@ -40,6 +41,7 @@ pub(crate) struct Intake {
     pub(crate) verifier: Verifier,
     pub(crate) inputs: Inputs,
     pub(crate) responders: Responders,
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) names: Arc<[String]>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) stopping: CancellationToken,
@@ -90,7 +92,8 @@ impl Intake {
         }
     }
 
-    fn on_refused(&self, from: ValidatorIndex, fault: &impl std::fmt::Display, logged: &mut Option<Instant>) {
+    fn on_refused(&self, from: ValidatorIndex, fault: &FrameFault, logged: &mut Option<Instant>) {
+        self.refusals.note(from, fault);
         self.metrics.refused_messages.add(1);
         let now = Instant::now();
         if logged.is_none_or(|logged| now.duration_since(logged) >= REFUSAL_LOG) {

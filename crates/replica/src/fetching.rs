@@ -5,7 +5,7 @@
 //! a peer's status tells of is asked of that peer alone, one tip per lane: it can't crowd out the rest.
 //! Bounded in tips; the oldest are forgotten first, which costs a retry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_consensus::Now;
 use quorate_crypto::Digest;
@@ -28,6 +28,8 @@ struct Asked {
     want: Want,
     at_ms: u64,
     attempts: usize,
+    /// Who was asked last; `None` before the first question.
+    of: Option<ValidatorIndex>,
     /// Whose status alone told of it.
     told_by: Option<ValidatorIndex>,
 }
@@ -41,11 +43,34 @@ pub(crate) struct Fetching {
     asked: BTreeMap<(ValidatorIndex, Digest), Asked>,
     /// The tip that each peer's status told of last, by peer and lane.
     told: BTreeMap<(ValidatorIndex, ValidatorIndex), Digest>,
+    /// Questions left open by those who must hold what was asked for, since this was last taken.
+    unanswered: BTreeMap<ValidatorIndex, u64>,
+    /// Whom to ask only when nobody else is left (accountability §6.4).
+    last: BTreeSet<ValidatorIndex>,
 }
 
 impl Fetching {
     pub(crate) const fn new(me: ValidatorIndex, validators: usize, again_ms: u64) -> Self {
-        Self { me, validators, again_ms, asked: BTreeMap::new(), told: BTreeMap::new() }
+        Self {
+            me,
+            validators,
+            again_ms,
+            asked: BTreeMap::new(),
+            told: BTreeMap::new(),
+            unanswered: BTreeMap::new(),
+            last: BTreeSet::new(),
+        }
+    }
+
+    /// Asks these only when nobody else is left.
+    pub(crate) fn ask_last(&mut self, last: BTreeSet<ValidatorIndex>) {
+        self.last = last;
+    }
+
+    /// Questions for bundles left open since this was last asked, by whom: a lane's owner, or one whose status told of
+    /// the bundle. Anyone else may lack it.
+    pub(crate) fn take_unanswered(&mut self) -> BTreeMap<ValidatorIndex, u64> {
+        std::mem::take(&mut self.unanswered)
     }
 
     /// Asks for what a proposal names, unless the question is in flight.
@@ -63,7 +88,9 @@ impl Fetching {
     /// The primary, then the lane's owner, then all in turn.
     fn whom(&self, lane: ValidatorIndex, primary: ValidatorIndex, attempts: usize) -> Option<ValidatorIndex> {
         let order = [primary, lane].into_iter().chain(indices(self.validators));
-        let candidates: Vec<ValidatorIndex> = order.filter(|validator| *validator != self.me).collect();
+        let (first, last): (Vec<_>, Vec<_>) =
+            order.filter(|validator| *validator != self.me).partition(|validator| !self.last.contains(validator));
+        let candidates: Vec<ValidatorIndex> = first.into_iter().chain(last).collect();
         candidates.get(attempts % candidates.len().max(1)).copied()
     }
 
@@ -95,14 +122,14 @@ impl Fetching {
         }
         let attempts = before.map_or(0, |asked| asked.attempts).wrapping_add(1);
         let told_by = before.and_then(|asked| asked.told_by);
-        self.asked.insert(key, Asked { want, at_ms: now.monotonic_ms, attempts, told_by });
+        self.asked.insert(key, Asked { want, at_ms: now.monotonic_ms, attempts, of: Some(of), told_by });
         let Want { lane, from, to, tip } = want;
         out.ask(of, Request::Bundles { lane, from, to, tip });
     }
 
     /// Notes that something is missing that may well be under way: asked for if it doesn't come by itself.
     pub(crate) fn want_later(&mut self, now: Now, want: Want) {
-        let fresh = Asked { want, at_ms: now.monotonic_ms, attempts: 0, told_by: None };
+        let fresh = Asked { want, at_ms: now.monotonic_ms, attempts: 0, of: None, told_by: None };
         if self.asked.len() < MAX_WANTS {
             self.asked.entry((want.lane, want.tip)).or_insert(fresh);
         }
@@ -114,6 +141,11 @@ impl Fetching {
         let overdue = |asked: &&Asked| now.monotonic_ms.saturating_sub(asked.at_ms) >= again_ms;
         let due: Vec<Asked> = self.asked.values().filter(overdue).copied().collect();
         for asked in due {
+            let must_hold = |of: &ValidatorIndex| *of == asked.want.lane || Some(*of) == asked.told_by;
+            if let Some(of) = asked.of.filter(must_hold) {
+                let count = self.unanswered.entry(of).or_default();
+                *count = count.saturating_add(1);
+            }
             match asked.told_by {
                 _ if asked.attempts >= MAX_ATTEMPTS => {
                     self.asked.remove(&(asked.want.lane, asked.want.tip));

@@ -27,9 +27,12 @@ mod results;
 pub mod serve;
 mod signing;
 mod standing;
+mod suspecting;
 pub mod testimony;
 pub mod transfer;
 
+/// What is suspected of others, and its explanation.
+pub use quorate_accountability::suspicion;
 pub use quorate_consensus::{Cause, CoreNotice, Now};
 pub use quorate_dag::{Intake, PoolFigures};
 /// The state that execution made, for those who read it.
@@ -43,3 +46,4 @@ pub use crate::recovery::{GuardFile, RecoverError, Setup, create_store, guard_fi
 pub use crate::replica::Replica;
 pub use crate::report::{PeerReport, Report};
 pub use crate::standing::{Ended, Quarantine, Standing};
+pub use crate::suspecting::SuspicionReport;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use quorate_accountability::suspicion::{Change, Words};
 use quorate_consensus::CoreNotice;
 use quorate_crypto::Digest;
 use quorate_dag::Intake;
@@ -41,6 +42,15 @@ pub enum Event {
     /// A client wants this validator's own statement over its nonce. [`Notice::Statement`] answers, unless this
     /// validator doesn't sign.
     Statement(Nonce),
+    /// The shell refused messages that another validator's session brought (accountability §6.7).
+    Refused {
+        /// Whose session.
+        from: ValidatorIndex,
+        /// How many.
+        count: u64,
+        /// Why the first.
+        why: Words,
+    },
     /// The end of a turn of the event loop, and every timer: bundles, proposals, timeouts, status.
     Turn,
 }
@@ -166,6 +176,8 @@ pub enum Notice {
     Camps(Camps),
     /// How a transfer of a snapshot goes.
     Transfer(TransferNotice),
+    /// What this validator suspects others of changed.
+    Suspicion(Change),
     /// Whether this validator signs changed.
     Standing(Standing),
     /// The guard refused to sign: a fault of this program, shown rather than signed.

@@ -20,6 +20,7 @@ use crate::guard::{SignedBefore, SigningGuard};
 use crate::records::{self, Delivered, Record, RecordError};
 use crate::replica::Replica;
 use crate::standing::{Ended, Quarantine, Standing};
+use crate::suspecting::Suspecting;
 use crate::transfer::{InstallError, Transfer, install};
 
 /// What a replica needs beside its records.
@@ -144,14 +145,14 @@ impl Replica {
     /// # Errors
     /// If the store can't be read.
     pub fn resume<S: Store>(self, store: &S, now: Now) -> Result<Self, RecoverError> {
-        let Self { context, me, guard, standing, batch, .. } = self;
+        let Self { context, me, guard, standing, batch, suspecting, .. } = self;
         let quarantine = match standing {
             Standing::Quarantined(Quarantine::Diverged { .. } | Quarantine::Earlier(Ended::Diverged(_))) => None,
             Standing::Quarantined(reason) => Some(reason),
             Standing::Asking { .. } | Standing::Signing => None,
         };
         let resumed = build(store, Setup { context, me, key: guard.into_key() }, quarantine, now)?;
-        Ok(Self { batch: resumed.batch.max(batch), ..resumed })
+        Ok(Self { batch: resumed.batch.max(batch), suspecting, ..resumed })
     }
 }
 
@@ -230,6 +231,7 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
     Ok(Replica {
         guard: SigningGuard::new(key, context.cluster, signed),
         core,
+        suspecting: Suspecting::new(me, context.quorum(), now),
         fetching: Fetching::new(me, context.set.size(), u64::from(context.parameters.status_interval_ms)),
         batch: records::batch_number().read(store)?.unwrap_or(0),
         rounds: std::collections::VecDeque::new(),

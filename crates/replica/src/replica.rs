@@ -23,6 +23,7 @@ use crate::guard::SigningGuard;
 use crate::outbox::{Event, Notice, Outbox};
 use crate::records::{self, Delivered, Record, ViewState};
 use crate::standing::{Ended, Quarantine, Standing};
+use crate::suspecting::Suspecting;
 use crate::transfer::Transfer;
 
 /// Bundles made of the pool in one turn at most: a turn stays short, the rest waits for the next.
@@ -50,6 +51,8 @@ pub struct Replica {
     pub(crate) watch: Watch,
     /// What each peer has been offered of the evidence kept.
     pub(crate) spread: Spread,
+    /// What was seen of others, and what is suspected.
+    pub(crate) suspecting: Suspecting,
     pub(crate) standing: Standing,
     /// Payloads that wait for bundles, by proposal.
     pub(crate) awaiting: BTreeMap<Digest, Proposal>,
@@ -104,6 +107,7 @@ impl Replica {
                 let answer = self.state_freshness(nonce);
                 out.notices.extend(answer.map(|answer| Notice::Statement(Box::new(answer))));
             }
+            Event::Refused { from, count, why } => self.suspecting.note_refused(now, from, count, why),
             Event::Turn => self.on_turn(now, out),
         }
         self.number_batch(out);
@@ -153,6 +157,7 @@ impl Replica {
     }
 
     fn on_message(&mut self, now: Now, from: ValidatorIndex, message: Message, out: &mut Outbox) {
+        self.observe_message(now, from, &message);
         if let Some(what) = self.own_key_elsewhere(&message) {
             return self.quarantine_for(from, what, out);
         }
@@ -248,6 +253,9 @@ impl Replica {
                     notice
                 {
                     records::ended().put(&mut out.records, &Ended::Alarm(sequence));
+                }
+                if let CoreNotice::Complains(view, cause) = notice {
+                    self.observe_complaint(now, view, cause);
                 }
                 out.notices.push(Notice::Core(notice));
             }
@@ -374,12 +382,16 @@ impl Replica {
             self.recheck(now, out);
         }
         let demand = self.lanes.waiting(self.core.view_tip()).unwrap_or_default();
-        let waits = |w: quorate_dag::Waiting| LaneWaits { lane: w.tip.lane, number: w.tip.number, bytes: w.bytes };
+        let waits = |w: quorate_dag::Waiting| {
+            let quorate_dag::Waiting { tip, operations, bytes } = w;
+            LaneWaits { lane: tip.lane, number: tip.number, bytes, operations }
+        };
         self.drive(now, Input::Demand(demand.into_iter().map(waits).collect()), out);
         self.drive(now, Input::Tick, out);
         self.propose(now, out);
         self.fetching.ask_due(now, self.core.primary(), out);
         self.go_on_with_transfer(now, out);
+        self.look_at_others(now, out);
         if now.monotonic_ms >= self.status_due() {
             let interval_ms = u64::from(self.context.parameters.status_interval_ms);
             self.status_due_ms = now.monotonic_ms.saturating_add(interval_ms);

@@ -1,5 +1,7 @@
 //! What a replica says about itself, for status, metrics and simulators.
 
+use std::sync::Arc;
+
 use quorate_consensus::Held;
 use quorate_dag::PoolFigures;
 use quorate_types::ids::{BlockTime, Sequence, ValidatorIndex, View};
@@ -7,6 +9,7 @@ use quorate_types::proposal::LaneTip;
 
 use crate::replica::Replica;
 use crate::standing::Standing;
+use crate::suspecting::SuspicionReport;
 use crate::transfer::TransferReport;
 
 /// A replica at one moment.
@@ -54,6 +57,8 @@ pub struct Report {
     pub transfer: Option<TransferReport>,
     /// Chunks of snapshots that weren't whole, by who sent them, since the start.
     pub lying_chunks: Vec<u64>,
+    /// What is suspected of others, and why.
+    pub suspicion: Arc<SuspicionReport>,
     /// What each validator last reported, by index; this one's place is `None`.
     pub peers: Vec<Option<PeerReport>>,
 }
@@ -103,6 +108,7 @@ impl Replica {
             diverged: self.diverged,
             transfer: self.transfer.report(),
             lying_chunks: self.transfer.lies(),
+            suspicion: self.suspecting.report(),
             peers: self.context.set.indices().map(peer).collect(),
         }
     }

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Behaviour;
 use super::{
-    censor, corrupt_answers, crimes, delay, double_vote, equivocate, exclude, far_future, foreign, forged_certificates,
-    fork_lane, framing, hidden_claims, invalid_proposals, lying_status, mutate, mute, new_view, replay, selective,
-    snapshots, two_faced, view_change_spam, withhold, wrong_execution,
+    censor, corrupt_answers, crimes, delay, double_vote, equivocate, exclude, far_future, flood, foreign,
+    forged_certificates, fork_lane, framing, hidden_claims, invalid_proposals, lying_status, mutate, mute, new_view,
+    replay, selective, snapshots, two_faced, view_change_spam, withhold, wrong_execution,
 };
 
 macro_rules! conducts {
@@ -61,6 +61,18 @@ conducts! {
     EquivocateOne => equivocate::Equivocate::new(equivocate::Side::One);
     /// As primary proposes just before the others' patience ends.
     Slow => delay::Slow;
+    /// As primary proposes late enough to cost most of the throughput, and too early for any timeout.
+    Dawdle => delay::Dawdle;
+    /// As primary proposes nineteen times at once, and the twentieth time just before the others' patience ends.
+    OnOff => delay::OnOff;
+    /// As primary names a single bundle in each proposal.
+    TinyBatches => delay::Tiny::default();
+    /// Says nothing, ever.
+    Silent => mute::Silent;
+    /// Sends old votes again and again, some thousands in a second.
+    FloodStale => flood::Stale;
+    /// Sends votes whose signatures verify nowhere, some hundreds in a second.
+    FloodJunk => flood::Junk;
     /// As primary proposes a little later each time.
     RampingDelay => delay::Ramp::default();
     /// As primary never proposes one validator's lane.

@@ -18,6 +18,7 @@ mod double_vote;
 mod equivocate;
 mod exclude;
 mod far_future;
+mod flood;
 mod foreign;
 mod forged_certificates;
 mod fork_lane;

@@ -23,3 +23,11 @@ impl Behaviour for Mute {
         }
     }
 }
+
+/// Says nothing, ever.
+#[derive(Debug)]
+pub(super) struct Silent;
+
+impl Behaviour for Silent {
+    fn send(&mut self, _: &mut Stage<'_>, _: u16, _: Message, _: &mut Letters) {}
+}

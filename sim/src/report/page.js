@@ -20,7 +20,7 @@
   const signs = {
     enters: ["▲", "enters a view"], leaves: ["△", "leaves a view"], complains: ["!", "complains"],
     stable: ["◆", "stable checkpoint"], crash: ["✖", "dies"], start: ["●", "starts"],
-    contradiction: ["#", "holds a contradiction"], alarm: ["‼", "alarm"], standing: ["s", "standing"],
+    contradiction: ["#", "holds a contradiction"], suspicion: ["?", "suspects"], alarm: ["‼", "alarm"], standing: ["s", "standing"],
     delivers: ["·", "delivers"], verdict: ["★", "verdict"],
   };
 

@@ -108,6 +108,8 @@ pub(super) struct World {
     /// Contradictions held: offender, kind, who holds one.
     pub(super) accusations: Vec<Accusation>,
     pub(super) blamed: BTreeMap<u16, BTreeMap<String, BTreeSet<u16>>>,
+    /// Who was first warned of whom, and when: by the suspect, then by who suspects, in milliseconds.
+    pub(super) suspected: BTreeMap<u16, BTreeMap<u16, u64>>,
     /// Who must heal and serve, once the liveness phase has begun.
     pub(super) core: Option<BTreeSet<u16>>,
     /// Whose store is, or will be, damaged or rolled back: nothing is expected of it.
@@ -156,6 +158,7 @@ impl World {
             reached: BTreeMap::new(),
             blamed: BTreeMap::new(),
             accusations: Vec::new(),
+            suspected: BTreeMap::new(),
             core: None,
             damaged: BTreeSet::new(),
             recording: options.records.then(Recording::default),

@@ -40,6 +40,7 @@ mod recording;
 mod settings;
 mod shrink;
 mod statement;
+mod suspicion;
 mod transfer;
 mod turns;
 mod twins;

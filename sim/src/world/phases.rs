@@ -86,6 +86,7 @@ pub fn run_with(plan: &FaultPlan, options: &Options) -> Report {
         blamed: world.blamed,
         accusations: world.accusations,
         culprits,
+        suspected: world.suspected,
         healed_in_ms: world.healed_in_ms,
         recording: world.recording,
         story: Vec::new(),
@@ -184,13 +185,13 @@ impl World {
         let most = said_at_rest(&self.plan.settings, self.size());
         let mut said = 0;
         while self.now_us < deadline_us {
-            let before = (self.deliveries, self.core_views());
+            let (before, from_us) = ((self.deliveries, self.core_views()), self.now_us);
             let until_us = self.now_us + CALM_US;
             while self.advance(until_us)? {}
             said = self.deliveries - before.0;
-            if before.1 == self.core_views() && said <= most {
+            if before.1 == self.core_views() && said <= most && !self.is_anyone_suspecting(from_us) {
                 self.reach("calm reached");
-                return Ok(());
+                return self.check_suspicion();
             }
         }
         Err(restless((said, most), &self.core_views()))

@@ -40,6 +40,9 @@ probes! {
     "operation judged without a receipt", false, "an operation is answered without a receipt";
     "operation signed", true, "a client signs";
     "stable checkpoint", true, "a checkpoint becomes stable";
+    "suspicion changed", true, "a validator's suspicion of another reaches a level, or fades";
+    "complaint: the primary is slow", false, "a primary commits, but makes lanes wait";
+    "complaint: the view has lasted long enough", false, "a view ends because views end";
     "standing changed", true, "a validator begins or stops to sign";
     "process ended over a failed read or save", true, "a disk fails, and the process ends rather than go on";
     "process ended over a full disk", true, "a disk has no space, and the process ends until it has";

@@ -43,6 +43,8 @@ pub enum State {
     Heal,
     /// A contradiction of a validator is held.
     Contradiction,
+    /// What a validator suspects others of changed.
+    Suspicion,
     /// A state comes from other validators.
     Transfer,
     /// A validator's standing changes.

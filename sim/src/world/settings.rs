@@ -53,6 +53,10 @@ pub struct Protocol {
     pub fairness_ms: u32,
     /// The drift allowed.
     pub drift_ms: u32,
+    /// The share of late time that is borne of a primary; 100: any.
+    pub late_percent: u32,
+    /// The longest time in one view; 0: any.
+    pub rotation_ms: u32,
     /// The distance of empty proposals.
     pub empty_interval_ms: u32,
     /// When a checkpoint is due.
@@ -208,6 +212,8 @@ impl Protocol {
             status_interval_ms: 50,
             fairness_ms: 1_500,
             drift_ms: 200,
+            late_percent: 12,
+            rotation_ms: 0,
             empty_interval_ms: 100,
             checkpoint_max_age_ms: 1_000,
             max_bundle_operations: 4,
@@ -229,6 +235,8 @@ impl Protocol {
             status_interval_ms: self.status_interval_ms,
             fairness_ms: self.fairness_ms,
             drift_ms: self.drift_ms,
+            late_percent: self.late_percent,
+            rotation_ms: self.rotation_ms,
             empty_interval_ms: self.empty_interval_ms,
             checkpoint_max_age_ms: self.checkpoint_max_age_ms,
             max_bundle_operations: self.max_bundle_operations,

@@ -15,8 +15,8 @@ use super::invariants::Fact;
 use super::machine::{Happening, Letter, Opened, Step, World, harness, unsafe_};
 use super::recording::State;
 use super::statement::statements_of;
-use super::transfer;
 use super::verdict::{Accusation, Violation};
+use super::{suspicion, transfer};
 use crate::byzantine::{Letter as Outbound, Letters};
 
 /// Bytes of one answer to a request.
@@ -53,6 +53,7 @@ impl World {
         let Opened { gives, is_refused } = self.open(letter);
         if is_refused {
             self.reach_refused(&letter.message);
+            self.refuse(to, letter)?;
         }
         let Some(message) = gives else { return Ok(()) };
         // A freshness statement takes a signature, which is the replica's to give.
@@ -213,6 +214,7 @@ impl World {
             Notice::Certified(_) => (Some("execution certificate"), State::Certified),
             Notice::Stable(_) => (Some("stable checkpoint"), State::Stable),
             Notice::Evidence(..) => (Some("contradiction seen"), State::Contradiction),
+            Notice::Suspicion(_) => (Some("suspicion changed"), State::Suspicion),
             Notice::Standing(_) => (Some("standing changed"), State::Standing),
             Notice::Refused(_) => (None, State::Alarm),
             Notice::Camps(_) => (Some("results in camps"), State::Alarm),
@@ -232,6 +234,9 @@ impl World {
             holders.entry(evidence.kind().to_string()).or_default().insert(me);
             let (kind, at_ms) = (evidence.kind().to_owned(), self.now_us / 1_000);
             self.accusations.push(Accusation { accused: accused.0, kind, by: me, at_ms });
+        }
+        if let Notice::Suspicion(change) = notice {
+            self.note_suspicion(me, change);
         }
         self.tell(state, Some(me), || describe(me, notice));
     }
@@ -487,6 +492,8 @@ const fn complaint_of(cause: Cause) -> &'static str {
         Cause::Heartbeat => "complaint: the primary is silent",
         Cause::SlowClock => "complaint: the primary's clock stays behind",
         Cause::NewViewMissing => "complaint: no new view",
+        Cause::SlowPrimary => "complaint: the primary is slow",
+        Cause::Rotation => "complaint: the view has lasted long enough",
     }
 }
 
@@ -507,6 +514,7 @@ fn describe(me: u16, notice: &Notice) -> String {
         Notice::Evidence(id, evidence) => {
             format!("{me} keeps {} against {}: {id:?}", evidence.kind(), evidence.accused())
         }
+        Notice::Suspicion(change) => suspicion::describe(me, change),
         Notice::Standing(standing) => format!("{me} is {standing}"),
         Notice::Refused(refusal) => format!("the guard of {me} refuses: {refusal}"),
         Notice::Transfer(notice) => transfer::describe(me, notice),

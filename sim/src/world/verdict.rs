@@ -74,6 +74,8 @@ pub struct Report {
     pub accusations: Vec<Accusation>,
     /// Whom forensics over the stores of the correct validators names, and of what, where a property didn't hold.
     pub culprits: BTreeMap<u16, BTreeSet<String>>,
+    /// Who was first warned of whom, and when, in virtual milliseconds: by the suspect, then by who suspects.
+    pub suspected: BTreeMap<u16, BTreeMap<u16, u64>>,
     /// The virtual time from the end of all faults until all had healed.
     pub healed_in_ms: Option<u64>,
     /// What happened, if it was recorded: the world's.
@@ -104,6 +106,7 @@ impl Report {
             blamed: BTreeMap::new(),
             accusations: Vec::new(),
             culprits: BTreeMap::new(),
+            suspected: BTreeMap::new(),
             healed_in_ms: None,
             recording: None,
             story: Vec::new(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quorate_crypto::Digest;
+use quorate_replica::suspicion::{Change, Level, Rule};
 use quorate_replica::transfer::{Difference, Divergence, TransferNotice};
 use quorate_replica::{Camps, Cause, CoreNotice, Notice, Now, Outbox, Replica, Standing};
 use quorate_types::evidence::Evidence;
@@ -167,6 +168,7 @@ impl Observer {
             Notice::Standing(standing) => info!(%standing, "standing"),
             Notice::Fresh { sequence, .. } => debug!(sequence = sequence.0, "a freshness round is complete"),
             Notice::Statement(_) => {}
+            Notice::Suspicion(change) => self.on_suspicion(change),
             Notice::Transfer(notice) => self.on_transfer(notice),
             Notice::Camps(camps) => self.on_camps(camps),
             Notice::Refused(refusal) => {
@@ -188,8 +190,30 @@ impl Observer {
         debug!(?evidence, "what was signed");
     }
 
+    fn on_suspicion(&self, change: &Change) {
+        match change {
+            Change::Level { validator, from, to, score, mostly } => {
+                self.metrics.suspicion_changes.add(1);
+                let (validator, from, level) = (self.name(*validator), from.name(), to.name());
+                let rule = mostly.map_or("", Rule::name);
+                if to > &Level::Observe {
+                    warn!(validator, from, level, %score, rule, "suspicion: see `quorate explain`");
+                } else {
+                    info!(validator, from, level, %score, "suspicion has faded");
+                }
+            }
+            Change::Many(true) => {
+                warn!("more than f validators look slow: the network or this validator is the likelier cause");
+            }
+            Change::Many(false) => info!("no more than f validators look slow any more"),
+        }
+    }
+
     fn on_core(&self, notice: &CoreNotice) {
         match notice {
+            CoreNotice::Complains(view, Cause::Rotation) => {
+                info!(view = view.0, cause = describe(Cause::Rotation), "asks for the next view");
+            }
             CoreNotice::Complains(view, cause) => {
                 self.metrics.complaints.add(1);
                 warn!(view = view.0, cause = describe(*cause), "complains about the view");
@@ -236,5 +260,7 @@ const fn describe(cause: Cause) -> &'static str {
         Cause::Heartbeat => "the primary's status is missing",
         Cause::SlowClock => "the primary's block times stay behind",
         Cause::NewViewMissing => "no new view although a quorum wants one",
+        Cause::SlowPrimary => "lanes wait longer than under other primaries",
+        Cause::Rotation => "it has lasted as long as a view may",
     }
 }

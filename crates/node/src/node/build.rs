@@ -37,6 +37,7 @@ use crate::persist::{Guard, Persist, guard_thread};
 use crate::pruner::Pruner;
 use crate::reads::{Reads, reads};
 use crate::recorder::{Recorder, Start};
+use crate::refusals::Refusals;
 use crate::services::{Admin, Api, Door, faults, listen_admin, serve_admin, serve_clients};
 use crate::supervise::Supervisor;
 use crate::tap::{Post, SharedTap};
@@ -208,6 +209,7 @@ impl<S: Store, C: Connector> Base<S, C> {
             executed: inputs.executed.clone(),
             snapshots: snapshot_requests,
         };
+        let refusals = Arc::new(Refusals::default());
         let driver = Driver {
             replica,
             clock,
@@ -219,10 +221,11 @@ impl<S: Store, C: Connector> Base<S, C> {
             readers: Arc::clone(reads.answers()),
             observer,
             judge,
+            refusals: (Arc::clone(&refusals), 0),
             installing: None,
             stopping: self.stopping.clone(),
         };
-        self.start_intake(frames, &inputs, (&post, &checkpoints));
+        self.start_intake(frames, (&inputs, &refusals), (&post, &checkpoints));
         let pruner = Pruner {
             store: Arc::clone(&self.store),
             retained: self.config.retained_sequences,
@@ -266,7 +269,7 @@ impl<S: Store, C: Connector> Base<S, C> {
     fn start_intake(
         &mut self,
         (control, bulk): Frames,
-        inputs: &Inputs,
+        (inputs, refusals): (&Inputs, &Arc<Refusals>),
         (post, checkpoints): (&Post, &Checkpoints<S>),
     ) {
         let context = &self.identity.context;
@@ -296,6 +299,7 @@ impl<S: Store, C: Connector> Base<S, C> {
                 verifier,
                 inputs: inputs.clone(),
                 responders: responders.clone(),
+                refusals: Arc::clone(refusals),
                 names: Arc::clone(&names),
                 metrics: Arc::clone(&self.metrics),
                 stopping: self.stopping.clone(),

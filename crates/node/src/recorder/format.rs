@@ -1,6 +1,7 @@
 //! The bytes of a recording: a magic word, then frames of kind, length and content.
 
 use quorate_crypto::{Digest, Hasher};
+use quorate_replica::suspicion::Words;
 use quorate_replica::{Event, Executed, GuardFile, Now, Outbox, Outgoing, Recipient};
 use quorate_storage::{Change, Family};
 use quorate_types::codec::{Canonical, DecodeError, Reader, encode_bytes};
@@ -23,6 +24,7 @@ const EXECUTED: u8 = 4;
 const TURN: u8 = 5;
 const ROUND: u8 = 6;
 const STATEMENT: u8 = 7;
+const REFUSED: u8 = 8;
 
 /// An entry of the store: family, key, value.
 pub(crate) type Entry = (Family, Vec<u8>, Vec<u8>);
@@ -54,6 +56,7 @@ pub(super) enum Frame {
     Turn(Now, Digest, String),
     Round(Now, Nonce),
     Statement(Now, Nonce),
+    Refused(Now, ValidatorIndex, u64, Words),
 }
 
 /// Appends a frame whose content `write` makes.
@@ -136,6 +139,12 @@ pub(super) fn put_event(now: Now, event: &Event, out: &mut Vec<u8>) {
         Event::Statement(nonce) => frame(STATEMENT, out, |out| {
             put_now(now, out);
             out.extend_from_slice(nonce);
+        }),
+        Event::Refused { from, count, why } => frame(REFUSED, out, |out| {
+            put_now(now, out);
+            out.extend_from_slice(&from.0.to_be_bytes());
+            out.extend_from_slice(&count.to_be_bytes());
+            encode_bytes(why.to_string().as_bytes(), out);
         }),
         // The end of a turn is recorded with what came out of it.
         Event::Turn => {}
@@ -257,6 +266,10 @@ fn read(kind: u8, content: &[u8]) -> Result<Frame, DecodeError> {
             Frame::Turn(now, digest, text(input.bytes(LONGEST, "a summary")?))
         }
         ROUND => Frame::Round(take_now(input)?, input.array()?),
+        REFUSED => {
+            let (now, from, count) = (take_now(input)?, ValidatorIndex(input.u16()?), input.u64()?);
+            Frame::Refused(now, from, count, Words::of(&text(input.bytes(LONGEST, "a reason")?)))
+        }
         STATEMENT => Frame::Statement(take_now(input)?, input.array()?),
         other => return Err(DecodeError::Unknown { what: "frame", value: other }),
     };

@@ -121,6 +121,10 @@ pub fn replay(recording: &[u8], key: SecretKey, mut each: impl FnMut(&Moment<'_>
             }
             Frame::Round(now, nonce) => (now, Event::Round(nonce), "a freshness round".to_owned(), None),
             Frame::Statement(now, nonce) => (now, Event::Statement(nonce), "a freshness statement".to_owned(), None),
+            Frame::Refused(now, from, count, why) => {
+                let words = format!("{count} refused of {from}: {why}");
+                (now, Event::Refused { from, count, why }, words, None)
+            }
             Frame::Turn(now, digest, recorded) => {
                 (now, Event::Turn, "end of turn".to_owned(), Some((digest, recorded)))
             }

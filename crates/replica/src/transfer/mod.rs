@@ -102,6 +102,7 @@ impl Replica {
             Taken::Useless => return,
             Taken::Lie(fault) => {
                 let provider = from;
+                self.suspecting.note_bad_data(now, provider, "part of a state");
                 return out.notices.push(Notice::Transfer(TransferNotice::Lied { provider, fault }));
             }
             Taken::Kept(mark) => mark,
@@ -128,6 +129,9 @@ impl Replica {
         }
         let situation = Situation { tip: self.core.tip().sequence, diverged: self.diverged };
         let moves = self.transfer.on_turn(now, situation);
+        for provider in &moves.silent {
+            self.suspecting.note_unanswered(now, *provider, "part of a state", 1);
+        }
         let mut tell = |notice| out.notices.push(Notice::Transfer(notice));
         moves.silent.into_iter().for_each(|provider| tell(TransferNotice::Silent { provider }));
         if let Some(checkpoint) = moves.gives_up {

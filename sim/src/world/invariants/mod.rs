@@ -24,6 +24,7 @@ mod one_chain;
 mod prepared;
 mod reference;
 mod state;
+mod suspicion;
 mod view;
 mod window;
 
@@ -313,6 +314,7 @@ fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(linearizable::Linearizable::default()),
         Box::new(lost_store::LostStore::default()),
         Box::new(alarms::Alarms),
+        Box::new(suspicion::Suspicion),
         Box::new(bounds::Bounds),
     ]
 }

@@ -1,0 +1,98 @@
+//! Messages of peers that were refused, on their way to the replica's suspicion (accountability §6.7).
+//!
+//! Counted where they are refused, taken by the driver once in a while: a flood of them costs the driver one event.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use quorate_replica::suspicion::Words;
+use quorate_replica::{Event, Now};
+use quorate_types::ids::ValidatorIndex;
+use quorate_types::rules::RuleFault;
+use quorate_types::verified::PeerFault;
+
+use crate::verifier::FrameFault;
+
+/// How often they are taken, in milliseconds.
+const TAKEN_MS: u64 = 1_000;
+
+/// What was refused of each peer since it was last taken: how many, and why the first.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    has_any: AtomicBool,
+    counted: Mutex<BTreeMap<ValidatorIndex, (u64, Words)>>,
+}
+
+impl Refusals {
+    /// A message of `from` was refused. What belongs to another epoch says nothing against its sender, which may be
+    /// there already, or still.
+    pub(crate) fn note(&self, from: ValidatorIndex, fault: &FrameFault) {
+        if let FrameFault::Message(refused) = fault
+            && matches!(refused.fault, PeerFault::Rule(RuleFault::OtherEpoch { .. }))
+        {
+            return;
+        }
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, _) = counted.entry(from).or_insert_with(|| (0, Words::of(&fault.to_string())));
+        *count = count.saturating_add(1);
+        self.has_any.store(true, Ordering::Release);
+    }
+
+    /// What was refused, as events; at most once in [`TAKEN_MS`].
+    pub(crate) fn take(&self, now: Now, taken_ms: &mut u64) -> Vec<Event> {
+        let is_due = now.monotonic_ms.saturating_sub(*taken_ms) >= TAKEN_MS;
+        if !is_due || !self.has_any.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        *taken_ms = now.monotonic_ms;
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let events = std::mem::take(&mut *counted).into_iter();
+        events.map(|(from, (count, why))| Event::Refused { from, count, why }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_types::codec::DecodeError;
+    use quorate_types::ids::Epoch;
+    use quorate_types::verified::Refused;
+
+    use super::*;
+
+    const fn at(monotonic_ms: u64) -> Now {
+        Now { monotonic_ms, wall_ms: 0 }
+    }
+
+    #[test]
+    fn a_flood_of_refusals_becomes_one_event_of_each_peer_and_second() {
+        let refusals = Refusals::default();
+        let fault = FrameFault::Bytes(DecodeError::Unknown { what: "kind", value: 9 });
+        for peer in [1, 2, 1, 1] {
+            refusals.note(ValidatorIndex(peer), &fault);
+        }
+        let mut taken_ms = 0;
+        assert!(refusals.take(at(500), &mut taken_ms).is_empty());
+        let counts = |events: Vec<Event>| -> Vec<(u16, u64)> {
+            let count = |event| match event {
+                Event::Refused { from, count, .. } => (from.0, count),
+                other => panic!("{other:?}"),
+            };
+            events.into_iter().map(count).collect()
+        };
+        assert_eq!(counts(refusals.take(at(1_000), &mut taken_ms)), [(1, 3), (2, 1)]);
+        refusals.note(ValidatorIndex(2), &fault);
+        assert!(refusals.take(at(1_999), &mut taken_ms).is_empty());
+        assert_eq!(counts(refusals.take(at(2_000), &mut taken_ms)), [(2, 1)]);
+        assert!(refusals.take(at(9_000), &mut taken_ms).is_empty());
+    }
+
+    #[test]
+    fn what_belongs_to_another_epoch_is_held_against_nobody() {
+        let refusals = Refusals::default();
+        let fault = RuleFault::OtherEpoch { expected: Epoch(1), found: Epoch(0) };
+        let refused = Refused { fault: fault.into(), shows: None };
+        refusals.note(ValidatorIndex(1), &FrameFault::Message(Box::new(refused)));
+        assert!(refusals.take(at(5_000), &mut 0).is_empty());
+    }
+}

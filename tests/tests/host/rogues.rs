@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use quorate_client::pb::cluster::v1::Mode;
 use quorate_tests::check::{nothing_is_lost, same_state};
 use quorate_tests::wait::{LONG, until};
@@ -73,6 +73,38 @@ async fn an_equivocating_primary_is_named_and_harms_nobody() -> anyhow::Result<(
     let mut cluster = start(plan(), &["equivocate_half"]).await?;
     serves(&mut cluster, "equivocate").await?;
     only_the_rogue_is_blamed(&cluster).await
+}
+
+/// accountability §3.3, §1.7, §5.1: what the commands show of it convinces with nothing but the genesis file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn evidence_is_listed_exported_and_judged_offline() -> anyhow::Result<()> {
+    let mut cluster = start(plan(), &["equivocate_half"]).await?;
+    serves(&mut cluster, "evidence").await?;
+    only_the_rogue_is_blamed(&cluster).await?;
+    let (root, scratch) = (cluster.root(), cluster.scratch()?);
+    let (root, genesis) = (root.to_string_lossy().into_owned(), cluster.genesis_path().to_string_lossy().into_owned());
+    let run = |arguments: &[&str]| -> anyhow::Result<serde_json::Value> {
+        let output = cluster.run(arguments)?;
+        ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(serde_json::from_str(&said).unwrap_or(serde_json::Value::String(said)))
+    };
+    let listed = run(&["evidence", "list", "--json", "--cluster", &root])?;
+    let pieces = listed["evidence"].as_array().context("a list")?;
+    ensure!(!pieces.is_empty() && pieces.iter().all(|piece| piece["validator"] == ROGUE_INDEX), "{listed}");
+    let id = pieces[0]["id"].as_str().context("an id")?;
+    let file = scratch.join("rogue.evidence").to_string_lossy().into_owned();
+    run(&["evidence", "export", id, "--output", &file, "--cluster", &root])?;
+    let judged = run(&["evidence", "verify", &file, "--genesis", &genesis, "--json"])?;
+    ensure!(judged["id"] == id && judged["validator"] == ROGUE_INDEX, "{judged}");
+    let named = run(&["forensics", &file, &file, "--genesis", &genesis, "--json"])?;
+    ensure!(named["culprits"][0]["validator"] == ROGUE_INDEX && named["fork"].is_null(), "{named}");
+    let mut bytes = std::fs::read(&file)?;
+    *bytes.last_mut().context("content")? ^= 1;
+    std::fs::write(&file, bytes)?;
+    let altered = cluster.run(&["evidence", "verify", &file, "--genesis", &genesis])?;
+    ensure!(!altered.status.success(), "an altered file convinces");
+    Ok(())
 }
 
 /// protocol §3.8: both phases, for everything that anyone votes for.

@@ -65,8 +65,10 @@ impl Replica {
     pub(crate) fn on_evidence(&mut self, from: ValidatorIndex, evidence: Evidence, out: &mut Outbox) {
         let id = evidence.id();
         self.keep_evidence(evidence, out);
-        // The sender keeps it; and it needn't offer it again, whether there was room for it or not.
-        self.spread.entry(from).or_default().settled.insert(id);
+        // The sender keeps it. What isn't kept here is never offered, and nothing is remembered of it: a peer may have
+        // any number of it.
+        self.on_evidence_held(from, id);
+        // Whether there was room for it or not, it needn't be offered again.
         out.send(from, Message::EvidenceHeld(id));
     }
 
@@ -101,13 +103,16 @@ impl Replica {
         }
         let interval_ms = u64::from(self.context.parameters.status_interval_ms);
         let offers = self.spread.entry(to).or_default();
-        if now.monotonic_ms < offers.next_ms || offers.settled.len() >= self.ledger.kept() {
+        if now.monotonic_ms < offers.next_ms {
             return;
         }
         let lacking = self.ledger.all().filter(|(id, _)| !offers.settled.contains(*id)).take(OFFERED_AT_ONCE);
-        for (_, evidence) in lacking {
-            out.send(to, Message::Evidence(Box::new(evidence.as_ref().clone())));
+        let lacking: Vec<Message> =
+            lacking.map(|(_, evidence)| Message::Evidence(Box::new(evidence.as_ref().clone()))).collect();
+        if lacking.is_empty() {
+            return;
         }
+        lacking.into_iter().for_each(|evidence| out.send(to, evidence));
         offers.wait = offers.wait.saturating_mul(2).clamp(1, MAX_INTERVALS);
         offers.next_ms = now.monotonic_ms.saturating_add(offers.wait.saturating_mul(interval_ms));
     }

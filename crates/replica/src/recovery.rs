@@ -7,6 +7,7 @@ use quorate_consensus::{Config, Core, Link, Now, Recovered};
 use quorate_crypto::{Digest, SecretKey};
 use quorate_dag::{LaneLimits, Lanes, LanesConfig, Point};
 use quorate_storage::{Durability, StateOf, Store, WriteBatch};
+use quorate_types::evidence::Evidence;
 use quorate_types::ids::{BlockTime, BundleNumber, ClusterId, Sequence, ValidatorIndex, View};
 use quorate_types::proposal::Proposal;
 use quorate_types::signed::Signed;
@@ -215,7 +216,9 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
     let reach = 2 * u64::from(context.parameters.window);
     let executions = recovered_executions(store, &context, (stable, certified), reach)?;
     let mut ledger = Ledger::default();
-    for evidence in records::evidence_kept(store)? {
+    // Indices are an epoch's: what accuses a validator of another one is kept in the store, and shown, alone.
+    let of_epoch = |evidence: &Evidence| evidence.validator().is_none() || evidence.epoch() == epoch;
+    for evidence in records::evidence_kept(store)?.into_iter().filter(of_epoch) {
         ledger.note(&Arc::new(evidence));
     }
     let watch = recovered_watch(store, &context, stable)?;

@@ -36,7 +36,10 @@ impl<S: Store> Api<S> {
         };
         match evidence.accused() {
             Accused::Validator(validator) => {
-                pb::EvidenceItem { validator: Some(validator.0.into()), name: self.name(validator).to_owned(), ..base }
+                // Indices are an epoch's.
+                let is_of_epoch = evidence.epoch() == self.context.epoch;
+                let name = if is_of_epoch { self.name(validator).to_owned() } else { String::new() };
+                pb::EvidenceItem { validator: Some(validator.0.into()), name, ..base }
             }
             Accused::Author(author) => pb::EvidenceItem { author: author.as_bytes().to_vec().into(), ..base },
         }

@@ -1,8 +1,9 @@
 //! Evidence in a cluster (accountability §3): found, kept over restarts, spread to all, and then silence.
 
+use quorate_accountability::MAX_KEPT_PER_KIND;
 use quorate_crypto::{Digest, sha256};
 use quorate_replica::records;
-use quorate_types::evidence::Evidence;
+use quorate_types::evidence::{Evidence, in_order};
 use quorate_types::ids::{Epoch, Sequence, ValidatorIndex, View};
 use quorate_types::message::{Message, VoteMessage};
 use quorate_types::signed::{Signed, signing_bytes};
@@ -10,18 +11,23 @@ use quorate_types::vote::{Phase, Vote};
 
 use crate::support::{Cluster, key};
 
-/// A commit vote of validator 3 that its own replica never made.
-fn vote(cluster: &Cluster, choice: &[u8]) -> Message {
+/// A commit vote that its validator's own replica never made.
+fn commit(cluster: &Cluster, validator: u16, sequence: u64, choice: &[u8]) -> Signed<Vote> {
     let statement = Vote {
         epoch: Epoch(0),
         view: View(0),
-        sequence: Sequence(9),
+        sequence: Sequence(sequence),
         digest: sha256(&[choice]),
         phase: Phase::Commit,
-        validator: ValidatorIndex(3),
+        validator: ValidatorIndex(validator),
     };
-    let signature = key(1, 3).sign(&signing_bytes(&cluster.context.cluster, &statement));
-    Message::Vote(VoteMessage { vote: Signed { statement, signature }, primary: None })
+    let signature = key(1, usize::from(validator)).sign(&signing_bytes(&cluster.context.cluster, &statement));
+    Signed { statement, signature }
+}
+
+/// One of validator 3.
+fn vote(cluster: &Cluster, choice: &[u8]) -> Message {
+    Message::Vote(VoteMessage { vote: commit(cluster, 3, 9, choice), primary: None })
 }
 
 fn kept(cluster: &Cluster, at: usize) -> Vec<Digest> {
@@ -85,4 +91,26 @@ fn a_peer_that_doesnt_answer_is_offered_evidence_ever_more_rarely() {
     cluster.links = Box::new(|_, _, _| true);
     cluster.run_until(60_000, |cluster| kept(cluster, 1).len() == 1);
     assert!(matches!(*cluster.hosts[1].evidence[0], Evidence::ConflictingVotes(..)));
+}
+
+/// accountability §3.1, §3.2, §4.3: who floods with evidence against itself fills its own room, and hides nothing else.
+#[test]
+fn a_flood_of_evidence_is_bounded_and_keeps_nothing_from_spreading() {
+    let mut cluster = Cluster::new(4);
+    cluster.run(50);
+    for sequence in 1..60 {
+        let (first, second) = in_order((commit(&cluster, 3, sequence, b"a"), commit(&cluster, 3, sequence, b"b")));
+        let evidence = Evidence::ConflictingVotes(first, second);
+        cluster.wire.push_back((3, 0, Message::Evidence(Box::new(evidence))));
+    }
+    cluster.run(2_000);
+    assert_eq!(kept(&cluster, 0).len(), MAX_KEPT_PER_KIND);
+    for choice in [b"a", b"b"] {
+        let vote = Message::Vote(VoteMessage { vote: commit(&cluster, 2, 9, choice), primary: None });
+        cluster.wire.push_back((2, 0, vote));
+    }
+    let accuses = |cluster: &Cluster, at: usize, accused: u16| {
+        cluster.hosts[at].replica.evidence().any(|(_, one)| one.validator() == Some(ValidatorIndex(accused)))
+    };
+    cluster.run_until(20_000, |cluster| (0..4).all(|at| accuses(cluster, at, 2) && accuses(cluster, at, 3)));
 }

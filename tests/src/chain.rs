@@ -11,6 +11,7 @@ use quorate_replica::machine::tree::Cache;
 use quorate_replica::records;
 use quorate_storage::{Durability, Store};
 use quorate_types::bundle::{Bundle, BundleHeader, operations_bytes, operations_root};
+use quorate_types::genesis::Administrators;
 use quorate_types::ids::{BlockTime, BundleNumber, ClusterId, Epoch, Sequence, ValidatorIndex};
 use quorate_types::kind::{Access, Consistency, EntityType, Kind, Kinds};
 use quorate_types::operation::{Mutation, Operation, OperationBuilder};
@@ -55,6 +56,7 @@ impl Chain {
             cluster: ClusterId(Digest::ZERO),
             parameters: Arc::new(Parameters::default()),
             kinds: Arc::new(Kinds::new([kind])),
+            administrators: Arc::new(Administrators { threshold: 1, keys: Vec::new() }),
         };
         let key = SecretKey::from_seed([7; 32]);
         let mut chain = Self {

@@ -4,12 +4,26 @@ use std::sync::Arc;
 
 use quorate_crypto::Digest;
 use quorate_storage::WriteBatch;
+use quorate_types::genesis::Administrators;
 use quorate_types::ids::{BlockTime, ClusterId, OperationId, Sequence, ValidatorIndex};
+use quorate_types::kind::Kinds;
 use quorate_types::operation::{EntityId, Operation};
+use quorate_types::parameters::Parameters;
 use quorate_types::receipt::{Judgement, Receipt};
 
 use crate::entity::Position;
 use crate::waiting::Occupancy;
+
+/// What the genesis declares, as far as execution depends on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Charter<'a> {
+    /// The epoch's parameters.
+    pub parameters: &'a Parameters,
+    /// The kinds of the genesis; those that operations have defined are in the state.
+    pub kinds: &'a Kinds,
+    /// Who may change the cluster.
+    pub administrators: &'a Administrators,
+}
 
 /// A committed sequence with what its proposal stands for.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,10 @@
 //! Everything follows from the state read and the block. An operation gets its one receipt in
 //! [`Run::settle`] and nowhere else; there its nonce is consumed and its children are set free.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use quorate_crypto::PublicKey;
 use quorate_proof::merkle;
 use quorate_storage::{StateReader, StoreError};
 use quorate_types::ids::OperationId;
@@ -15,17 +17,17 @@ use quorate_types::receipt::{
     EntityVersion, Judgement, Location, MAX_CONCURRENT, Outcome, Receipt, Rejection, RejectionCode,
 };
 
-use crate::block::{Block, EntityChange, Executed};
+use crate::block::{Block, Charter, EntityChange, Executed};
 use crate::draft::{Budget, Draft, Stop, Written};
 use crate::entity::Position;
 use crate::guard;
 use crate::index::{self, Indexed, Log};
-use crate::keys;
 use crate::mutation::{self, Context};
 use crate::nonce::{self, Held, NonceState};
 use crate::overlay::Overlay;
 use crate::schedule::{self, Rank, Schedule, Task};
 use crate::waiting::{self, Waiting};
+use crate::{keys, kinds, system};
 
 /// Lapsed entries removed at one sequence, as a multiple of the operations that one proposal can bring:
 /// more than can be added at one, so that what has lapsed is bounded.
@@ -38,16 +40,12 @@ const PRUNED_PER_OPERATION: usize = 4;
 ///
 /// # Errors
 /// If the state can't be read. Nothing was changed then.
-pub fn execute<R: StateReader>(
-    reader: &R,
-    parameters: &Parameters,
-    kinds: &Kinds,
-    block: &Block<'_>,
-) -> Result<Executed, StoreError> {
+pub fn execute<R: StateReader>(reader: &R, charter: Charter<'_>, block: &Block<'_>) -> Result<Executed, StoreError> {
     let mut run = Run {
         state: Overlay::new(reader),
-        parameters,
-        kinds,
+        parameters: charter.parameters,
+        kinds: Cow::Borrowed(charter.kinds),
+        charter,
         at: block.position(),
         schedule: Schedule::default(),
         somebody_waits: false,
@@ -69,7 +67,9 @@ pub fn execute<R: StateReader>(
 struct Run<'a, R> {
     state: Overlay<'a, R>,
     parameters: &'a Parameters,
-    kinds: &'a Kinds,
+    charter: Charter<'a>,
+    /// Those of the genesis, and those defined by operations that this sequence has needed.
+    kinds: Cow<'a, Kinds>,
     at: Position,
     schedule: Schedule,
     /// Whether the waiting room may hold an operation: it mostly doesn't, and then nothing is looked up there.
@@ -230,7 +230,7 @@ impl<R: StateReader> Run<'_, R> {
             NonceState::Refused(judgement) => return Ok(Verdict::Judged(judgement)),
             NonceState::First | NonceState::Unused => {}
         }
-        if !self.kinds.admit_author(&author) {
+        if !self.admits_author(&author)? {
             return Ok(Verdict::Judged(Judgement::UnknownAuthor));
         }
         let expires_at = operation.content().expires_at;
@@ -254,8 +254,22 @@ impl<R: StateReader> Run<'_, R> {
         Ok(Verdict::Execute(held))
     }
 
+    /// Whether `author` may change anything at all.
+    fn admits_author(&self, author: &PublicKey) -> Result<bool, StoreError> {
+        let is_known = self.charter.kinds.admit_author(author) || self.charter.administrators.keys.contains(author);
+        Ok(is_known || kinds::admits_author(&self.state, author)?)
+    }
+
     /// Runs guards and mutations; their writes join the sequence's only if all succeed.
     fn apply(&mut self, operation: &Operation) -> Result<Done, StoreError> {
+        if let Some(change) = &operation.content().system {
+            let outcome = match system::apply(&mut self.state, &self.charter, operation, change)? {
+                Ok(()) => Outcome::Applied,
+                Err(rejection) => Outcome::Rejected(rejection),
+            };
+            return Ok(Done { outcome, versions: Vec::new(), concurrent_with: Vec::new() });
+        }
+        kinds::load(&self.state, &mut self.kinds, operation.content())?;
         let mut draft = Draft::new(&self.state, Budget::new(self.parameters, self.touched));
         let attempt = self.attempt(&mut draft, operation);
         let parents = &operation.content().parents;
@@ -285,13 +299,13 @@ impl<R: StateReader> Run<'_, R> {
         let content = operation.content();
         let author = content.author;
         for (index, guard) in (0..).zip(&content.guards) {
-            guard::check(draft, self.kinds, &author, (index, guard))?;
+            guard::check(draft, &self.kinds, &author, (index, guard))?;
         }
-        let context = Context { kinds: self.kinds, parameters: self.parameters, author };
+        let context = Context { kinds: &self.kinds, parameters: self.parameters, author };
         for (index, mutation) in (0..).zip(&content.mutations) {
             mutation::apply(draft, &context, index, mutation)?;
         }
-        Ok(draft.conform(self.kinds)?)
+        Ok(draft.conform(&self.kinds)?)
     }
 
     fn reject(

@@ -17,9 +17,13 @@
 //! | `p` | parent, child | that the child waits for the parent |
 //! | `q` | sequence, position | the waiting operation, by the time of its arrival |
 //! | `c` | whose | what the waiting room holds, in all, of an author, of a lane |
+//! | `k` | kind's name | a kind that an operation has defined |
+//! | `k` | 0, author | that such a kind gives the author a right to change something |
+//! | `k` | 0 | that such a kind gives everyone one |
+//! | `k` | | how many such kinds there are |
 //! | `m` | | sequence and block time that this is the state of |
 //! | `t` | | each lane's tip |
-//! | `g` | | the cluster, whose genesis declares validators, parameters and kinds |
+//! | `g` | | the cluster, whose genesis declares validators, parameters, administrators and the first kinds |
 //!
 //! All of it but `o`, which follows from `l`, is under the state root (data-model §4.3).
 
@@ -45,6 +49,12 @@ pub(crate) const LOG: &[u8] = b"l";
 /// The waiting operations in order of arrival.
 pub(crate) const WAITING_QUEUE: &[u8] = b"q";
 
+/// How many kinds operations have defined.
+pub(crate) const KINDS: &[u8] = b"k";
+/// That a kind which an operation has defined gives everyone a right to change something. No name of a kind holds a
+/// zero byte.
+pub(crate) const ANYONE: &[u8] = b"k\0";
+
 /// What the waiting room holds in all.
 pub(crate) const WAITING_TOTAL: &[u8] = b"ct";
 
@@ -55,6 +65,16 @@ pub(crate) fn entity(entity: &EntityId) -> Key {
 /// What the keys of all entities of a kind start with.
 pub(crate) fn entities(kind: &str) -> Key {
     Key::of(&[ENTITIES, kind.as_bytes(), &[0]])
+}
+
+/// A kind that an operation has defined.
+pub(crate) fn kind(name: &str) -> Key {
+    Key::of(&[KINDS, name.as_bytes()])
+}
+
+/// That a kind which an operation has defined gives `author` a right to change something.
+pub(crate) fn entitled(author: &PublicKey) -> Key {
+    Key::of(&[ANYONE, author.as_bytes()])
 }
 
 pub(crate) fn supply(kind: &str) -> Key {

@@ -7,7 +7,7 @@
 //! [`restore`] takes over one that another validator made.
 //!
 //! What holds:
-//! * The result follows from state, parameters, kinds and block alone. There is no clock and no
+//! * The result follows from state, charter and block alone. There is no clock and no
 //!   randomness, and every collection has an order.
 //! * An operation gets at most one receipt, ever; a rejected one changes nothing but its author's nonce
 //!   window.
@@ -15,8 +15,7 @@
 //! * The work of a sequence is bounded by its operations and parameters: entities touched in bytes,
 //!   ancestors searched, entries pruned.
 //!
-//! What is not here: how the order was reached, whether signatures hold (checked before), the schema of
-//! documents and system operations (later).
+//! What is not here: how the order was reached, and whether signatures hold (checked before).
 
 mod block;
 mod document;
@@ -26,16 +25,18 @@ mod execute;
 mod guard;
 mod index;
 mod keys;
+mod kinds;
 mod mutation;
 mod nonce;
 mod overlay;
 pub mod read;
 pub mod restore;
 mod schedule;
+mod system;
 pub mod tree;
 mod waiting;
 
-pub use block::{Block, EntityChange, Executed, Ordered};
+pub use block::{Block, Charter, EntityChange, Executed, Ordered};
 pub use entity::{Content, Entity, Head, Header, Position};
 pub use execute::execute;
 pub use index::Indexed;

@@ -4,7 +4,9 @@
 
 use quorate_crypto::PublicKey;
 use quorate_storage::{StateReader, StoreError};
+use quorate_types::genesis::MAX_KINDS;
 use quorate_types::ids::{BlockTime, OperationId};
+use quorate_types::kind::Kind;
 use quorate_types::operation::EntityId;
 use quorate_types::parameters::{NONCE_WINDOW, Parameters};
 
@@ -12,6 +14,7 @@ use crate::draft::read_supply;
 use crate::entity::{self, Entity, Position};
 use crate::index::Indexed;
 use crate::keys;
+use crate::kinds;
 use crate::nonce;
 use crate::overlay::{Overlay, damaged, decode};
 use crate::waiting::{self, Occupancy};
@@ -54,6 +57,24 @@ pub fn entities<R: StateReader>(
         Ok((EntityId::new(kind, id), decode(&key, &bytes)?))
     };
     entries.into_iter().map(read).collect()
+}
+
+/// The kind of this name, if an operation has defined it.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn defined_kind<R: StateReader>(state: &R, name: &str) -> Result<Option<Kind>, StoreError> {
+    kinds::defined(&Overlay::new(state), name)
+}
+
+/// All kinds that operations have defined, by name.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn defined_kinds<R: StateReader>(state: &R) -> Result<Vec<Kind>, StoreError> {
+    // Names start with a letter: what else lies under the prefix comes before them.
+    let entries = state.scan(b"ka", &keys::after(keys::KINDS), MAX_KINDS)?;
+    entries.iter().map(|(key, bytes)| decode(key, bytes)).collect()
 }
 
 /// The sum over a kind's accounts: what was minted less what was burnt.

@@ -1,14 +1,17 @@
-//! Registers, sets, inventories and the schemas of documents (data-model §§2.3, 2.4, 2.6).
+//! Registers, sets, inventories, the schemas of documents, and kinds that operations define (data-model §§2.2–2.6).
 
 mod common;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use common::*;
 use quorate_machine::Content;
+use quorate_machine::read;
 use quorate_types::entity::Stock;
-use quorate_types::kind::{EntityType, Kind, Kinds};
-use quorate_types::operation::{Change, Condition, EntityId, Path};
+use quorate_types::genesis::MAX_KINDS;
+use quorate_types::kind::{Access, EntityType, Kind, Kinds, Right};
+use quorate_types::operation::{Change, Condition, EntityId, Operation, Path, SystemChange};
 use quorate_types::receipt::{Location, Outcome, RejectionCode};
 use quorate_types::schema::Schema;
 use quorate_types::value::Value;
@@ -198,4 +201,72 @@ fn a_schema_is_kept_by_every_operation_as_a_whole() {
     assert_eq!(world.reject(document("a"), Change::Unset { path }), RejectionCode::SchemaViolation);
     assert_eq!(world.content(&document("a")), Some(Content::Document(map(&[("number", integer(8))]))));
     world.apply(document("a"), Change::Delete);
+}
+
+fn define(world: &mut World, by: u8, kind: Kind) -> Arc<Operation> {
+    finish(world.by(author(by)).system(SystemChange::DefineKind(Box::new(kind))))
+}
+
+/// A kind that only `owner` may write.
+fn owned(name: &str, owner: u8) -> Kind {
+    let only = || keys(&[author(owner)]);
+    let access = Access { create: only(), write: only(), read: Right::Anyone, administer: keys(&[]) };
+    Kind { access, ..kind(name, EntityType::Document) }
+}
+
+/// data-model §2.2: from the sequence of its definition on a kind is one like those of the genesis.
+#[test]
+fn a_kind_that_an_administrator_defines_is_there_from_then_on() {
+    let mut world = World::new();
+    world.kinds = Kinds::new([owned("first", 0)]);
+    let note = EntityId::new("note", "a");
+    let early = world.by(author(9)).mutate(note.clone(), put(map(&[])));
+    assert_eq!(world.run(&[(0, finish(early))]).judgements.len(), 1, "a stranger has no right yet");
+    let defined = define(&mut world, 0, owned("note", 9));
+    assert!(world.receipt(&defined).is_applied());
+    assert_eq!(read::defined_kinds(&world.state), Ok(vec![owned("note", 9)]));
+    assert_eq!(read::defined_kind(&world.state, "note"), Ok(Some(owned("note", 9))));
+    let by_owner = world.by(author(9)).mutate(note.clone(), put(map(&[])));
+    assert!(world.receipt(&finish(by_owner)).is_applied());
+    let by_another = world.op().mutate(note, Change::Delete);
+    let Outcome::Rejected(rejection) = world.receipt(&finish(by_another)).outcome else { panic!("it is another's") };
+    assert_eq!(rejection.code, RejectionCode::PermissionDenied);
+    let stranger = world.by(author(8)).mutate(EntityId::new("note", "b"), create());
+    assert_eq!(world.run(&[(0, finish(stranger))]).judgements.len(), 1, "only the owner has become an author");
+    let open = define(&mut world, 0, kind("open", EntityType::Counter));
+    assert!(world.receipt(&open).is_applied());
+    let anyone = world.by(author(8)).mutate(EntityId::new("open", "b"), create());
+    assert!(world.receipt(&finish(anyone)).is_applied());
+}
+
+/// A definition and what needs it may come in one sequence, in either lane.
+#[test]
+fn a_kind_is_there_for_what_follows_in_its_sequence() {
+    let mut world = World::new();
+    let defined = define(&mut world, 0, kind("note", EntityType::Document));
+    let used = finish(world.op().parent(defined.id()).mutate(EntityId::new("note", "a"), put(map(&[]))));
+    let executed = world.run(&[(0, used), (1, defined)]);
+    assert!(executed.receipts.iter().all(|receipt| receipt.is_applied()), "{:?}", executed.receipts);
+}
+
+#[test]
+fn only_an_administrator_defines_a_kind_and_none_twice() {
+    let mut world = World::new();
+    let code = |world: &mut World, by, kind| {
+        let operation = define(world, by, kind);
+        let Outcome::Rejected(rejection) = world.receipt(&operation).outcome else { panic!("it is rejected") };
+        rejection.code
+    };
+    assert_eq!(code(&mut world, 1, kind("note", EntityType::Document)), RejectionCode::PermissionDenied);
+    assert_eq!(code(&mut world, 0, kind("package", EntityType::Document)), RejectionCode::KindExists);
+    let first = define(&mut world, 0, kind("note", EntityType::Document));
+    assert!(world.receipt(&first).is_applied());
+    assert_eq!(code(&mut world, 0, kind("note", EntityType::Counter)), RejectionCode::KindExists);
+    let present = world.kinds.len() + 1;
+    for number in present..MAX_KINDS {
+        let another = define(&mut world, 0, kind(&format!("k{number}"), EntityType::Counter));
+        assert!(world.receipt(&another).is_applied(), "{number}");
+    }
+    assert_eq!(code(&mut world, 0, kind("over", EntityType::Counter)), RejectionCode::TooManyKinds);
+    assert_eq!(read::defined_kinds(&world.state).map(|kinds| kinds.len() + world.kinds.len()), Ok(MAX_KINDS));
 }

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_crypto::{Digest, SecretKey, sha256};
-use quorate_replica::machine::{Block, Ordered, execute, tree};
+use quorate_replica::machine::{Block, Charter, Ordered, execute, tree};
 use quorate_storage::{Change as Write, WriteBatch};
+use quorate_types::genesis::Administrators;
 use quorate_types::ids::{BlockTime, ClusterId, Sequence, ValidatorIndex};
 use quorate_types::kind::{Access, Consistency, EntityType, Kind, Kinds};
 use quorate_types::operation::{Change, EntityId, OperationBuilder};
@@ -31,6 +32,7 @@ struct World {
     cache: tree::Cache,
     parameters: Parameters,
     kinds: Kinds,
+    administrators: Administrators,
     sequence: u64,
     nonces: u64,
 }
@@ -59,6 +61,7 @@ fn main() {
         cache: tree::Cache::default(),
         parameters: Parameters::default(),
         kinds: Kinds::new([kind]),
+        administrators: Administrators { threshold: 1, keys: Vec::new() },
         sequence: 0,
         nonces: 0,
     };
@@ -100,7 +103,9 @@ impl World {
             tips: &[],
         };
         let began = on_cpu();
-        let done = execute(&self.state, &self.parameters, &self.kinds, &block).expect("a map never fails");
+        let charter =
+            Charter { parameters: &self.parameters, kinds: &self.kinds, administrators: &self.administrators };
+        let done = execute(&self.state, charter, &block).expect("a map never fails");
         cost.execution += on_cpu() - began;
         assert_eq!(done.receipts.len() as u64, OPERATIONS);
         let began = on_cpu();

@@ -18,11 +18,12 @@ use std::sync::Arc;
 
 use quorate_crypto::Digest;
 use quorate_dag::Point;
-use quorate_machine::{Block, EntityChange, Ordered, tree};
+use quorate_machine::{Block, Charter, EntityChange, Ordered, tree};
 use quorate_storage::{StateOf, Store, StoreError, TreeOf, WriteBatch};
 use quorate_types::bundle::Bundle;
 use quorate_types::codec::encode_list;
 use quorate_types::execution::Execution;
+use quorate_types::genesis::Administrators;
 use quorate_types::ids::{BundleNumber, ClusterId, OperationId, Sequence, ValidatorIndex};
 use quorate_types::kind::Kinds;
 use quorate_types::parameters::Parameters;
@@ -39,8 +40,16 @@ pub struct ExecutionSetup {
     pub cluster: ClusterId,
     /// The epoch's parameters.
     pub parameters: Arc<Parameters>,
-    /// The kinds of entities.
+    /// The kinds of entities that the genesis declares.
     pub kinds: Arc<Kinds>,
+    /// Who may change the cluster.
+    pub administrators: Arc<Administrators>,
+}
+
+impl ExecutionSetup {
+    fn charter(&self) -> Charter<'_> {
+        Charter { parameters: &self.parameters, kinds: &self.kinds, administrators: &self.administrators }
+    }
 }
 
 /// A delivered proposal, to be executed in its turn.
@@ -137,7 +146,7 @@ pub fn execute<S: Store>(
         cluster: setup.cluster,
         tips: &tips,
     };
-    let done = quorate_machine::execute(&StateOf(store), &setup.parameters, &setup.kinds, &block)?;
+    let done = quorate_machine::execute(&StateOf(store), setup.charter(), &block)?;
     let tree::Updated { root, writes } = tree::update(&TreeOf(store), cache, tree::changes(&done.writes))?;
     let execution = Execution {
         epoch: job.proposal.epoch,

@@ -12,6 +12,7 @@ mod convert;
 mod fault;
 mod limits;
 mod schema;
+mod system;
 mod trail;
 mod wire;
 
@@ -29,6 +30,7 @@ pub use self::content::{
 pub(crate) use self::convert::is_kind_name;
 pub use self::fault::{EncodingProblem, Limited, NameRule, OperationFault};
 pub use self::limits::{OperationLimits, admit_operation};
+pub use self::system::SystemChange;
 use crate::codec::{Canonical, DecodeError, Reader, encode_bytes};
 use crate::ids::{ClusterId, OperationId};
 use crate::limits::MAX_OPERATION_BYTES;

@@ -156,6 +156,10 @@ rejection_codes! {
     InsufficientStock = 20, "INSUFFICIENT_STOCK";
     /// The document would break its kind's schema.
     SchemaViolation = 21, "SCHEMA_VIOLATION";
+    /// The kind to be defined exists.
+    KindExists = 22, "KIND_EXISTS";
+    /// The cluster has as many kinds as are allowed.
+    TooManyKinds = 23, "TOO_MANY_KINDS";
 }
 
 impl RejectionCode {

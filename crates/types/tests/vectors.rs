@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use quorate_crypto::{Digest, PublicKey, Scheme, SecretKey, Signature, sha256};
 use quorate_types::ids::{BlockTime, ClusterId, OperationId};
+use quorate_types::kind::{Access, Consistency, EntityType, Kind, Right};
 use quorate_types::operation::{
     Change, Condition, EntityId, HybridTime, Operation, OperationBuilder, OperationFault, Path, SignedOperation,
-    admit_operation, operation_id, signing_bytes,
+    SystemChange, admit_operation, operation_id, signing_bytes,
 };
 use quorate_types::parameters::Parameters;
+use quorate_types::schema::Schema;
 use quorate_types::value::{Decimal, Value};
 
 const FILE: &str = include_str!("../../../proto/vectors/operations.json");
@@ -21,6 +23,8 @@ const EXPIRES_MS: u64 = 1_800_000_000_000;
 /// Field 7 (`expires_at`) and field 9 (`mutations`, one deletion of k/i) by hand.
 const EXPIRES: &[u8] = &[0x38, 9];
 const MUTATION: &[u8] = &[0x4a, 8, 0x0a, 1, b'k', 0x12, 1, b'i', 0x2a, 0];
+/// Name, consistency and type of a kind.
+const KIND: &[u8] = b"\x0a\x14\x0a\x01k\x12\x06strong\x1a\x07counter";
 
 struct Vector {
     name: &'static str,
@@ -134,7 +138,20 @@ fn accepted() -> Vec<(&'static str, OperationBuilder)> {
         ("a clock", delete().timestamp(HybridTime { ms: EXPIRES_MS - 1, counter: u32::MAX })),
         ("nonce zero, a default, and the earliest expiry", zero.mutate(document(), Change::Delete)),
         ("the highest nonce and expiry", highest.mutate(document(), Change::Delete)),
+        ("define a kind of documents", builder().system(SystemChange::DefineKind(Box::new(documents())))),
     ]
+}
+
+fn documents() -> Kind {
+    let schema = Schema::from_value(map(&[("type", text("object")), ("required", Value::List(vec![text("name")]))]));
+    let owners = Right::Keys([key().public()].into());
+    Kind {
+        name: "article".to_owned(),
+        consistency: Consistency::Strong,
+        entity_type: EntityType::Document,
+        schema: Some(schema.expect("a schema")),
+        access: Access { write: owners, ..Access::open([]) },
+    }
 }
 
 /// Cluster and author, then `fields` as they are.
@@ -148,7 +165,7 @@ fn by_hand(fields: &[&[u8]]) -> Bytes {
 fn malformed() -> Vec<(&'static str, Bytes)> {
     let parent: Vec<u8> = [&[0x22, 32][..], &[7; 32]].concat();
     vec![
-        ("an unknown field", by_hand(&[EXPIRES, MUTATION, &[0x50, 1]])),
+        ("an unknown field", by_hand(&[EXPIRES, MUTATION, &[0x58, 1]])),
         ("a varint with an empty last byte", by_hand(&[&[0x38, 0x89, 0x00], MUTATION])),
         ("a length with an empty last byte", by_hand(&[EXPIRES, &[0x4a, 0x88, 0x00], &MUTATION[2..]])),
         ("fields out of order", by_hand(&[EXPIRES, &[0x18, 1], MUTATION])),
@@ -162,6 +179,9 @@ fn malformed() -> Vec<(&'static str, Bytes)> {
         ("a 32-bit number above 32 bits", by_hand(&[&[0x30, 0x80, 0x80, 0x80, 0x80, 0x10], EXPIRES, MUTATION])),
         ("no mutation", by_hand(&[EXPIRES])),
         ("no expiry", by_hand(&[MUTATION])),
+        ("a system operation without a change", by_hand(&[EXPIRES, &[0x52, 0]])),
+        ("a kind defined beside a mutation", by_hand(&[EXPIRES, MUTATION, &[0x52, 2, 0x0a, 0]])),
+        ("a kind without rights", by_hand(&[EXPIRES, &[0x52, 22], KIND])),
         ("a parent twice", by_hand(&[&parent, &parent, EXPIRES, MUTATION])),
         ("a kind in capitals", by_hand(&[EXPIRES, &[0x4a, 8, 0x0a, 1, b'K', 0x12, 1, b'i', 0x2a, 0]])),
         (
@@ -264,7 +284,7 @@ fn the_file_is_made_from_the_vectors() {
 fn the_bodies_are_accepted_and_refused_with_the_errors_stated() {
     let file: serde_json::Value = serde_json::from_str(FILE).unwrap();
     let author: PublicKey = file["author"].as_str().unwrap().parse().unwrap();
-    for (list, least) in [("accepted", accepted().len()), ("refused", 20)] {
+    for (list, least) in [("accepted", accepted().len()), ("refused", 23)] {
         let entries = file[list].as_array().unwrap();
         assert_eq!(entries.len(), least, "{list}");
         for entry in entries {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use quorate_crypto::{Digest, PublicKey, Scheme, SecretKey, sha256};
+use quorate_types::genesis::Administrators;
 use quorate_types::ids::{ClusterId, Epoch, Sequence, ValidatorIndex, View};
 use quorate_types::kind::{Access, Consistency, EntityType, Kind, Kinds, Right};
 use quorate_types::parameters::Parameters;
@@ -20,6 +21,8 @@ pub struct Cast {
     pub context: Context,
     /// The kinds of entities.
     pub kinds: Kinds,
+    /// Who may change the cluster: all clients, any one of them.
+    pub administrators: Administrators,
     /// Consensus keys, by validator.
     seeds: Vec<[u8; 32]>,
     /// Keys of the clients.
@@ -50,7 +53,9 @@ impl Cast {
             parameters: Arc::new(settings.protocol.parameters()),
             start: (Sequence::ZERO, cluster.0),
         };
-        Self { context, kinds: kinds(&administrators), seeds, clients }
+        let kinds = kinds(&administrators);
+        let administrators = Administrators { threshold: 1, keys: administrators };
+        Self { context, kinds, administrators, seeds, clients }
     }
 
     /// How many validators.

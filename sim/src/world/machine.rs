@@ -136,6 +136,7 @@ impl World {
             cluster: cast.context.cluster,
             parameters: Arc::clone(&cast.context.parameters),
             kinds: Arc::new(cast.kinds.clone()),
+            administrators: Arc::new(cast.administrators.clone()),
         };
         Ok(Self {
             observer: Observer::new(cast.context.clone(), byzantine),

@@ -36,6 +36,7 @@ fn content(cluster: ClusterId, key: &SecretKey) -> OperationContent {
         expires_at,
         guards: Vec::new(),
         mutations: vec![Mutation { entity: EntityId::new("document", "hostile"), change: Change::Create { value } }],
+        system: None,
     }
 }
 

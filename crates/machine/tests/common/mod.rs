@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quorate_crypto::{Digest, PublicKey, Signature, sha256};
-use quorate_machine::{Block, Executed, Ordered, execute, read};
+use quorate_machine::{Block, Charter, Executed, Ordered, execute, read};
 use quorate_storage::Change as Write;
+use quorate_types::genesis::Administrators;
 use quorate_types::ids::{BlockTime, ClusterId, OperationId, Sequence, ValidatorIndex};
 use quorate_types::kind::{Access, Consistency, EntityType, Kind, Kinds, Right};
 use quorate_types::operation::{Change, Condition, EntityId, Operation, OperationBuilder, SignedOperation};
@@ -37,6 +38,7 @@ pub(crate) struct World {
     pub(crate) state: State,
     pub(crate) parameters: Parameters,
     pub(crate) kinds: Kinds,
+    pub(crate) administrators: Administrators,
     pub(crate) sequence: u64,
     pub(crate) time: u64,
     nonces: BTreeMap<PublicKey, u64>,
@@ -132,6 +134,7 @@ impl World {
             state: State::new(),
             parameters: Parameters::default(),
             kinds: Kinds::new(kinds),
+            administrators: Administrators { threshold: 1, keys: vec![admin()] },
             sequence: 0,
             time: START_MS,
             nonces: BTreeMap::new(),
@@ -185,7 +188,9 @@ impl World {
             cluster: ClusterId(sha256(&[])),
             tips: &[],
         };
-        execute(&self.state, &self.parameters, &self.kinds, &block).expect("a map never fails")
+        let charter =
+            Charter { parameters: &self.parameters, kinds: &self.kinds, administrators: &self.administrators };
+        execute(&self.state, charter, &block).expect("a map never fails")
     }
 
     /// Lets sequences and time go by without executing any.

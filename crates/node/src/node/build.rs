@@ -11,7 +11,7 @@ use quorate_transport::limiter::Rate;
 use quorate_transport::links::{Inboxes, Incoming, Lane, LinkConfig, LinkLimits, LinkTiming, PeerLinks};
 use quorate_transport::serve::{AcceptLimits, incoming};
 use quorate_transport::tls::NetworkIdentity;
-use quorate_types::genesis::Genesis;
+use quorate_types::genesis::{Administrators, Genesis};
 use quorate_types::ids::{BlockTime, Sequence};
 use quorate_types::kind::Kinds;
 use tokio::net::TcpListener;
@@ -59,6 +59,7 @@ pub(super) struct Base<S: Store, C> {
     environment: Environment<C>,
     identity: Identity,
     kinds: Arc<Kinds>,
+    administrators: Arc<Administrators>,
     verifier: Verifier,
     pub(super) supervisor: Supervisor,
     pub(super) stopping: CancellationToken,
@@ -115,6 +116,7 @@ impl<S: Store, C: Connector> Base<S, C> {
         let stopping = CancellationToken::new();
         let base = Self {
             kinds: Arc::new(genesis.kinds()),
+            administrators: Arc::new(genesis.content.administrators.clone()),
             identity,
             verifier,
             supervisor: Supervisor::new(stopping.clone()),
@@ -196,6 +198,7 @@ impl<S: Store, C: Connector> Base<S, C> {
             cluster: context.cluster,
             parameters: Arc::clone(&context.parameters),
             kinds: Arc::clone(&self.kinds),
+            administrators: Arc::clone(&self.administrators),
         };
         let checkpoints: Checkpoints<S> =
             Arc::new(Mutex::new(Snapshots::new(self.identity.context.parameters.checkpoint_interval)));

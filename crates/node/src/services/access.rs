@@ -1,7 +1,10 @@
 //! Who may read: kinds that restrict reading ask for a token (data-model §5).
 
+use std::sync::Arc;
+
 use quorate_crypto::PublicKey;
-use quorate_storage::Store;
+use quorate_replica::machine::read;
+use quorate_storage::{StateAt, Store};
 use quorate_transport::fault::{ApiFault, Reason};
 use quorate_transport::read_token::ReadToken;
 use quorate_types::kind::{Kind, Right};
@@ -34,19 +37,34 @@ impl<S: Store> Api<S> {
     }
 
     /// Whether the reader may read all that an operation names: its body shows what it writes and compares.
-    pub(super) fn may_read_body(&self, operation: &Operation, reader: Reader) -> bool {
+    pub(super) fn may_read_body(&self, operation: &Operation, reader: Reader) -> Result<bool, ApiFault> {
         let content = operation.content();
         let guarded = content.guards.iter().map(|guard| &guard.entity.kind);
         let mutated = content.mutations.iter().map(|mutation| &mutation.entity.kind);
-        guarded.chain(mutated).all(|name| self.kinds.kind(name).is_none_or(|kind| reader.may_read(kind)))
+        for name in guarded.chain(mutated) {
+            if self.kind(name)?.is_some_and(|kind| !reader.may_read(&kind)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The kind of this name: the genesis declares it, or an operation has defined it.
+    pub(super) fn kind(&self, name: &str) -> Result<Option<Arc<Kind>>, ApiFault> {
+        if let Some(kind) = self.kinds.shared(name) {
+            return Ok(Some(kind));
+        }
+        let snapshot = self.snapshot()?;
+        let found = read::defined_kind(&StateAt(&snapshot), name).map_err(|error| self.store_fault(error))?;
+        Ok(found.map(Arc::new))
     }
 
     /// The kind of this name, if the reader may read it.
-    pub(super) fn readable_kind(&self, name: &str, reader: Reader) -> Result<&Kind, ApiFault> {
-        let Some(kind) = self.kinds.kind(name) else {
+    pub(super) fn readable_kind(&self, name: &str, reader: Reader) -> Result<Arc<Kind>, ApiFault> {
+        let Some(kind) = self.kind(name)? else {
             return Err(ApiFault::new(Reason::NotFound, format!("there is no kind {name:?}")).with("kind", name));
         };
-        if reader.may_read(kind) {
+        if reader.may_read(&kind) {
             return Ok(kind);
         }
         let (reason, text) = match reader.0 {

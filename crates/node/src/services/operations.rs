@@ -219,7 +219,10 @@ impl<S: Store> Api<S> {
                 (pb::Stage::Executed, receipt.map(|receipt| proven_receipt(&receipt, Bytes::new())))
             }
         };
-        let operation = operation.filter(|operation| self.may_read_body(operation, reader));
+        let operation = match operation {
+            Some(operation) if self.may_read_body(&operation, reader)? => Some(operation),
+            _ => None,
+        };
         let operation = operation.map(|operation| signed_operation_to_wire(operation.signed()));
         Ok(pb::GetOperationResponse { operation, stage: stage.into(), receipt })
     }

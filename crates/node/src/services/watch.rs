@@ -127,7 +127,7 @@ impl<S: Store> Watch<S> {
                 self.send(&sequenced, entry).await?;
             }
             for version in &receipt.versions {
-                if self.is_wanted(version) {
+                if self.is_wanted(version)? {
                     let entry = Entry::Change(self.change(receipt, version)?);
                     self.send(&sequenced, entry).await?;
                 }
@@ -182,9 +182,12 @@ impl<S: Store> Watch<S> {
         let (author, nonce) = operation
             .as_ref()
             .map_or((Bytes::new(), 0), |operation| (wire(operation.author().as_bytes()), operation.nonce()));
-        let with_body =
-            |operation: &Arc<Operation>| self.request.with_bodies && self.api.may_read_body(operation, self.reader);
-        let body = operation.filter(with_body);
+        let body = match operation {
+            Some(operation) if self.request.with_bodies && self.api.may_read_body(&operation, self.reader)? => {
+                Some(operation)
+            }
+            _ => None,
+        };
         Ok(pb::OrderedOperation {
             author,
             nonce,
@@ -201,11 +204,11 @@ impl<S: Store> Watch<S> {
         Ok(found.map_err(|error| self.api.record_fault(error))?)
     }
 
-    fn is_wanted(&self, version: &EntityVersion) -> bool {
+    fn is_wanted(&self, version: &EntityVersion) -> Result<bool, End> {
         let name = &version.entity.kind;
         let is_named = self.request.kinds.is_empty() || self.request.kinds.contains(name);
-        let may_read = || self.api.kinds.kind(name).is_some_and(|kind| self.reader.may_read(kind));
-        !self.request.without_changes && is_named && may_read()
+        let is_wanted = !self.request.without_changes && is_named;
+        Ok(is_wanted && self.api.kind(name)?.is_some_and(|kind| self.reader.may_read(&kind)))
     }
 
     /// The change, with the value if the entity still is as the operation left it.

@@ -7,6 +7,7 @@ use quorate_machine::tree::Cache;
 use quorate_proof::sparse::{self, Leaf};
 use quorate_storage::{Durability, Family, MemoryStore};
 use quorate_types::bundle::{BundleHeader, operations_bytes, operations_root};
+use quorate_types::genesis::Administrators;
 use quorate_types::ids::{BlockTime, Epoch};
 use quorate_types::kind::{Access, Consistency, EntityType, Kind};
 use quorate_types::merkle;
@@ -41,6 +42,7 @@ impl World {
             cluster: ClusterId(Digest::ZERO),
             parameters: Arc::new(Parameters::default()),
             kinds: Arc::new(Kinds::new([counter])),
+            administrators: Arc::new(Administrators { threshold: 1, keys: Vec::new() }),
         };
         Self {
             store: MemoryStore::default(),

@@ -198,6 +198,7 @@ impl Cluster {
             cluster: self.genesis.cluster,
             parameters: self.context.parameters.clone(),
             kinds: Arc::new(self.genesis.kinds()),
+            administrators: Arc::new(self.genesis.content.administrators.clone()),
         }
     }
 

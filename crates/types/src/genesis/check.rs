@@ -156,21 +156,12 @@ fn consistency(raw: &RawKind, field: String) -> Checked<Consistency> {
 
 fn entity_type(raw: &RawKind, field: &impl Fn(&str) -> String) -> Checked<EntityType> {
     const TYPES: &str = "\"document\", \"counter\", \"account\", \"register\", \"set\" and \"inventory\"";
-    let found = match raw.entity_type.as_str() {
-        "document" => EntityType::Document,
-        "counter" => EntityType::Counter,
-        "account" => EntityType::Account { overdraft: raw.overdraft.unwrap_or(false) },
-        "register" => EntityType::Register,
-        "set" => EntityType::Set,
-        "inventory" => EntityType::Inventory,
-        "text" => {
-            let value = raw.entity_type.clone();
-            return Err(GenesisError::Later { field: field("type"), value, present: TYPES });
-        }
-        other => {
-            let value = other.to_owned();
-            return Err(GenesisError::UnknownValue { field: field("type"), value, allowed: TYPES });
-        }
+    let value = raw.entity_type.clone();
+    if value == "text" {
+        return Err(GenesisError::Later { field: field("type"), value, present: TYPES });
+    }
+    let Some(found) = EntityType::named(&value, raw.overdraft.unwrap_or(false)) else {
+        return Err(GenesisError::UnknownValue { field: field("type"), value, allowed: TYPES });
     };
     if raw.overdraft.is_some() && !matches!(found, EntityType::Account { .. }) {
         return Err(GenesisError::NotAnAccount { field: field("overdraft") });

@@ -4,6 +4,7 @@ use quorate_crypto::{PublicKey, SecretKey};
 
 use super::content::{Change, Condition, EntityId, Guard, HybridTime, Mutation, OperationContent};
 use super::fault::OperationFault;
+use super::system::SystemChange;
 use super::{Operation, SignedOperation, operation_id, signing_bytes};
 use crate::ids::{BlockTime, ClusterId, OperationId};
 
@@ -26,6 +27,7 @@ impl OperationBuilder {
             expires_at,
             guards: Vec::new(),
             mutations: Vec::new(),
+            system: None,
         };
         Self { content }
     }
@@ -61,6 +63,13 @@ impl OperationBuilder {
     #[must_use]
     pub fn mutate(mut self, entity: EntityId, change: Change) -> Self {
         self.content.mutations.push(Mutation { entity, change });
+        self
+    }
+
+    /// Makes it a system operation, which has neither guards nor mutations.
+    #[must_use]
+    pub fn system(mut self, change: SystemChange) -> Self {
+        self.content.system = Some(change);
         self
     }
 

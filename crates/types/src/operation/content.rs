@@ -5,6 +5,7 @@ use std::fmt;
 use quorate_crypto::PublicKey;
 use serde::{Deserialize, Serialize};
 
+use super::system::SystemChange;
 use crate::codec::{Canonical, DecodeError, Reader, encode_bytes};
 use crate::ids::{BlockTime, ClusterId, OperationId};
 use crate::value::Value;
@@ -84,6 +85,8 @@ pub struct OperationContent {
     pub guards: Vec<Guard>,
     /// Changes, applied all or none, in this order.
     pub mutations: Vec<Mutation>,
+    /// What a system operation does, in place of guards and mutations.
+    pub system: Option<SystemChange>,
 }
 
 /// A condition on one entity.

@@ -9,12 +9,12 @@ use quorate_crypto::{Digest, PublicKey};
 use super::content::{Change, Condition, EntityId, Guard, HybridTime, Mutation, OperationContent, Path};
 use super::fault::{Limited, NameRule, OperationFault};
 use super::trail::Trail;
-use super::wire;
+use super::{system, wire};
 use crate::ids::{BlockTime, ClusterId, OperationId};
 use crate::pb;
 use crate::value::{Decimal, MAX_DEPTH, Value};
 
-type Checked<T> = Result<T, OperationFault>;
+pub(super) type Checked<T> = Result<T, OperationFault>;
 
 /// The content of a body in canonical form.
 pub(super) fn decode(body: &Bytes) -> Checked<OperationContent> {
@@ -37,11 +37,12 @@ pub(super) fn encode(content: &OperationContent) -> Bytes {
         expires_at: content.expires_at.0,
         guards: content.guards.iter().map(write_guard).collect(),
         mutations: content.mutations.iter().map(write_mutation).collect(),
+        system: content.system.as_ref().map(system::write),
     };
     message.encode_to_vec().into()
 }
 
-fn bytes_of(fixed: &impl AsRef<[u8]>) -> Bytes {
+pub(super) fn bytes_of(fixed: &impl AsRef<[u8]>) -> Bytes {
     Bytes::copy_from_slice(fixed.as_ref())
 }
 
@@ -52,7 +53,10 @@ fn read_content(message: pb::OperationBody) -> Checked<OperationContent> {
     if message.expires_at == 0 {
         return Err(missing(&top.field("expires_at")));
     }
-    if message.mutations.is_empty() {
+    if message.system.is_some() && !(message.guards.is_empty() && message.mutations.is_empty()) {
+        return Err(OperationFault::NotAlone);
+    }
+    if message.mutations.is_empty() && message.system.is_none() {
         return Err(missing(&top.field("mutations")));
     }
     let guards = message.guards.into_iter().enumerate();
@@ -68,6 +72,7 @@ fn read_content(message: pb::OperationBody) -> Checked<OperationContent> {
         mutations: mutations
             .map(|(index, mutation)| read_mutation(mutation, &top.item("mutations", index)))
             .collect::<Checked<_>>()?,
+        system: message.system.map(|change| system::read(change, &top.field("system"))).transpose()?,
     })
 }
 
@@ -171,7 +176,7 @@ fn read_amount(amount: u64, at: &Trail<'_>) -> Checked<u64> {
     if amount == 0 { Err(missing(at)) } else { Ok(amount) }
 }
 
-fn read_value(value: Option<pb::Value>, at: &Trail<'_>) -> Checked<Value> {
+pub(super) fn read_value(value: Option<pb::Value>, at: &Trail<'_>) -> Checked<Value> {
     read_node(value.ok_or_else(|| missing(at))?, at, MAX_DEPTH)
 }
 
@@ -225,12 +230,12 @@ fn read_entries(
     Ok(keys.into_iter().zip(items).collect())
 }
 
-fn fixed<const N: usize>(bytes: &Bytes, at: &Trail<'_>) -> Checked<[u8; N]> {
+pub(super) fn fixed<const N: usize>(bytes: &Bytes, at: &Trail<'_>) -> Checked<[u8; N]> {
     let found = bytes.len();
     bytes[..].try_into().map_err(|_| OperationFault::Length { field: at.path(), expected: N, found })
 }
 
-fn missing(at: &Trail<'_>) -> OperationFault {
+pub(super) fn missing(at: &Trail<'_>) -> OperationFault {
     OperationFault::Missing { field: at.path() }
 }
 
@@ -278,7 +283,7 @@ fn write_mutation(mutation: &Mutation) -> pb::Mutation {
     pb::Mutation { kind, id, change: Some(change) }
 }
 
-fn write_value(value: &Value) -> pb::Value {
+pub(super) fn write_value(value: &Value) -> pb::Value {
     use pb::value::Value as Wire;
     let (mut keys, mut items) = (Vec::new(), Vec::new());
     let wire = match value {

@@ -3,6 +3,7 @@
 use quorate_crypto::Digest;
 
 use crate::ids::ClusterId;
+use crate::schema::SchemaFault;
 use crate::value::DecimalFault;
 
 /// Why the bytes of an operation are refused whatever the state is (data-model §1).
@@ -87,6 +88,25 @@ pub enum OperationFault {
         /// Items found.
         items: usize,
     },
+    /// A system operation has guards or mutations, too.
+    #[error("system stands beside guards or mutations; a system operation stands alone")]
+    NotAlone,
+    /// A field has a value that it can't have.
+    #[error("{field} {rule}")]
+    Unusable {
+        /// Path of the field.
+        field: String,
+        /// What must be otherwise.
+        rule: &'static str,
+    },
+    /// A schema isn't one.
+    #[error("{field}: {fault}")]
+    Schema {
+        /// Path of the field.
+        field: String,
+        /// What is wrong with it.
+        fault: Box<SchemaFault>,
+    },
     /// A decimal isn't in its one notation.
     #[error("{field}.decimal: {fault}")]
     Decimal {
@@ -167,6 +187,9 @@ pub enum Limited {
     /// Bytes of a kind's name.
     #[error("the length in bytes of a kind's name")]
     KindBytes,
+    /// Keys that have a right.
+    #[error("the number of keys of a right")]
+    RightKeys,
     /// Steps of a path.
     #[error("the number of steps in a path")]
     PathSteps,

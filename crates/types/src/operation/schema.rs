@@ -77,8 +77,27 @@ pub(super) static BODY: Message = Message {
         single(7, "expires_at", Kind::Number64),
         list(8, "guards", Kind::Message(&GUARD)),
         list(9, "mutations", Kind::Message(&MUTATION)),
+        single(10, "system", Kind::Message(&SYSTEM)),
     ],
 };
+
+static SYSTEM: Message = Message { fields: &[choice(1, "define_kind", Kind::Message(&DEFINE_KIND))] };
+
+static DEFINE_KIND: Message = Message {
+    fields: &[
+        single(1, "name", Kind::Text),
+        single(2, "consistency", Kind::Text),
+        single(3, "type", Kind::Text),
+        single(4, "overdraft", Kind::Boolean),
+        single(5, "schema", Kind::Message(&VALUE)),
+        single(6, "create", Kind::Message(&RIGHT)),
+        single(7, "write", Kind::Message(&RIGHT)),
+        single(8, "read", Kind::Message(&RIGHT)),
+        single(9, "administer", Kind::Message(&RIGHT)),
+    ],
+};
+
+static RIGHT: Message = Message { fields: &[single(1, "anyone", Kind::Boolean), list(2, "keys", Kind::Data)] };
 
 static GUARD: Message = Message {
     fields: &[

@@ -8,7 +8,9 @@ use quorate_crypto::{Digest, Scheme, SecretKey, Signature, sha256};
 
 use super::*;
 use crate::ids::BlockTime;
+use crate::kind::{Access, Consistency, EntityType, Kind, MAX_RIGHT_KEYS, Right};
 use crate::pb;
+use crate::schema::Schema;
 use crate::value::{Decimal, Value};
 
 pub(super) const LIMITS: OperationLimits = OperationLimits {
@@ -149,11 +151,112 @@ fn a_hand_made_body_is_read_so_the_broken_ones_below_differ_in_one_thing() {
     assert!(Operation::decode(&signed(by_hand(&[EXPIRES, MUTATION]))).is_ok());
 }
 
+/// A kind with each right of another form.
+fn article() -> Kind {
+    let schema = Schema::from_value(Value::Map(BTreeMap::from([("minimum".to_owned(), Value::Integer(1))])));
+    let keys = [SecretKey::from_seed([8; 32]).public(), key().public()];
+    Kind {
+        name: "article".to_owned(),
+        consistency: Consistency::Strong,
+        entity_type: EntityType::Document,
+        schema: Some(schema.unwrap()),
+        access: Access {
+            create: Right::Anyone,
+            write: Right::Keys(keys.into()),
+            read: Right::Anyone,
+            administer: Right::Keys([].into()),
+        },
+    }
+}
+
+fn defining(kind: Kind) -> OperationBuilder {
+    builder().system(SystemChange::DefineKind(Box::new(kind)))
+}
+
+#[test]
+fn a_kind_reads_back_as_defined_and_as_stored() {
+    let plain = |name: &str, entity_type| Kind { entity_type, schema: None, name: name.to_owned(), ..article() };
+    let kinds = [
+        article(),
+        plain("purse", EntityType::Account { overdraft: true }),
+        plain("purse", EntityType::Account { overdraft: false }),
+        plain("n-1_x", EntityType::Inventory),
+        plain("s", EntityType::Set),
+        plain("r", EntityType::Register),
+        plain("c", EntityType::Counter),
+    ];
+    for kind in kinds {
+        let operation = defining(kind.clone()).sign(&key()).unwrap();
+        assert_eq!(operation.content().system, Some(SystemChange::DefineKind(Box::new(kind.clone()))));
+        assert_eq!(Kind::from_bytes(&kind.to_bytes()).unwrap(), kind);
+    }
+    let body = defining(article()).content().to_body();
+    for at in 0..body.len() {
+        judge_alike(&[&body[..at], &body[at + 1..]].concat());
+        judge_alike(&[&body[..at], &[body[at] ^ 1], &body[at + 1..]].concat());
+    }
+}
+
+#[test]
+fn a_kind_that_can_not_be_is_refused_by_its_field() {
+    type Change<'a> = &'a dyn Fn(&mut pb::DefineKind);
+    let refused = |change: Change<'_>| {
+        let mut message = pb::OperationBody::decode(defining(article()).content().to_body()).unwrap();
+        let Some(pb::system_operation::Change::DefineKind(kind)) = &mut message.system.as_mut().unwrap().change else {
+            panic!("it defines a kind");
+        };
+        change(kind);
+        refusal(message.encode_to_vec()).to_string()
+    };
+    let cases: [(Change<'_>, &str); 10] = [
+        (&|kind| kind.name.clear(), "system.define_kind.name must start with a lower-case letter"),
+        (&|kind| kind.name = "k".repeat(65), "the length in bytes of a kind's name of 65 is above the limit of 64"),
+        (&|kind| kind.consistency = "causal".to_owned(), "system.define_kind.consistency must be \"strong\""),
+        (&|kind| kind.r#type = "text".to_owned(), "system.define_kind.type must be \"document\""),
+        (&|kind| kind.overdraft = true, "system.define_kind.overdraft is for kinds of accounts"),
+        (&|kind| kind.r#type = "set".to_owned(), "system.define_kind.schema is for kinds of documents"),
+        (
+            &|kind| {
+                kind.schema = Some(pb::Value { value: Some(pb::value::Value::Boolean(true)), ..pb::Value::default() })
+            },
+            "system.define_kind.schema: at the top of the schema",
+        ),
+        (&|kind| kind.read = None, "system.define_kind.read is required"),
+        (
+            &|kind| kind.write.as_mut().unwrap().keys.reverse(),
+            "system.define_kind.write must name its keys in ascending",
+        ),
+        (&|kind| kind.write.as_mut().unwrap().anyone = true, "system.define_kind.write names keys although anyone"),
+    ];
+    for (change, expected) in cases {
+        let found = refused(change);
+        assert!(found.starts_with(expected), "{found}");
+    }
+    let keys = |count: usize| Bytes::from(count.to_be_bytes().repeat(4));
+    let many = refused(&|kind| kind.write.as_mut().unwrap().keys = (0..=MAX_RIGHT_KEYS).map(keys).collect());
+    assert_eq!(many, "the number of keys of a right of 257 is above the limit of 256");
+}
+
+#[test]
+fn a_system_operation_stands_alone() {
+    assert_eq!(
+        refusal(full().system(SystemChange::DefineKind(Box::new(article()))).content().to_body()),
+        OperationFault::NotAlone
+    );
+    let guarded = defining(article()).guard(document(), Condition::Exists);
+    assert_eq!(refusal(guarded.content().to_body()), OperationFault::NotAlone);
+    let missing = changed(|body| {
+        (body.guards, body.mutations) = Default::default();
+        body.system = Some(pb::SystemOperation { change: None });
+    });
+    assert_eq!(missing, OperationFault::Missing { field: "system.change".to_owned() });
+}
+
 /// data-model §1: "rejects what differs with an error that names the field".
 #[test]
 fn every_departure_from_the_canonical_form_names_its_field() {
     let cases: [(&str, &[&[u8]], &str, EncodingProblem); 15] = [
-        ("unknown number", &[EXPIRES, MUTATION, &[0x50, 1]], "body", EncodingProblem::UnknownField { number: 10 }),
+        ("unknown number", &[EXPIRES, MUTATION, &[0x58, 1]], "body", EncodingProblem::UnknownField { number: 11 }),
         ("number zero", &[&[0x00, 1], EXPIRES], "body", EncodingProblem::UnknownField { number: 0 }),
         (
             "group",

@@ -1,0 +1,124 @@
+//! What a system operation does: a change of the cluster itself (data-model §2.5).
+//!
+//! It stands alone in its operation. Here is its form; who may do it, and whether it can be done, is judged when it
+//! executes.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use quorate_crypto::PublicKey;
+
+use super::content::MAX_KIND_BYTES;
+use super::convert::{Checked, bytes_of, fixed, is_kind_name, missing, read_value, write_value};
+use super::fault::{Limited, NameRule, OperationFault};
+use super::trail::Trail;
+use crate::kind::{Access, Consistency, EntityType, Kind, MAX_RIGHT_KEYS, Right};
+use crate::pb;
+use crate::schema::Schema;
+
+/// A change of the cluster itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SystemChange {
+    /// Declares a kind of entities, for ever. For administrators.
+    DefineKind(Box<Kind>),
+}
+
+impl SystemChange {
+    /// Its name, as in the documents and the command line.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::DefineKind(_) => "define-kind",
+        }
+    }
+}
+
+pub(super) fn read(system: pb::SystemOperation, at: &Trail<'_>) -> Checked<SystemChange> {
+    use pb::system_operation::Change as Wire;
+    match system.change.ok_or_else(|| missing(&at.field("change")))? {
+        Wire::DefineKind(kind) => Ok(SystemChange::DefineKind(Box::new(read_kind(kind, &at.field("define_kind"))?))),
+    }
+}
+
+pub(super) fn write(change: &SystemChange) -> pb::SystemOperation {
+    use pb::system_operation::Change as Wire;
+    let change = match change {
+        SystemChange::DefineKind(kind) => Wire::DefineKind(write_kind(kind)),
+    };
+    pb::SystemOperation { change: Some(change) }
+}
+
+fn read_kind(kind: pb::DefineKind, at: &Trail<'_>) -> Checked<Kind> {
+    if !is_kind_name(&kind.name) {
+        return Err(OperationFault::Name { field: at.field("name").path(), rule: NameRule::Kind });
+    }
+    let (value, limit) = (kind.name.len(), MAX_KIND_BYTES);
+    if value > limit {
+        return Err(OperationFault::Limit { what: Limited::KindBytes, value, limit });
+    }
+    let unusable = |name: &str, rule| OperationFault::Unusable { field: at.field(name).path(), rule };
+    let consistency = Consistency::named(&kind.consistency).ok_or_else(|| unusable("consistency", CONSISTENCIES))?;
+    let entity_type = EntityType::named(&kind.r#type, kind.overdraft).ok_or_else(|| unusable("type", TYPES))?;
+    if kind.overdraft && !matches!(entity_type, EntityType::Account { .. }) {
+        return Err(unusable("overdraft", "is for kinds of accounts"));
+    }
+    if kind.schema.is_some() && entity_type != EntityType::Document {
+        return Err(unusable("schema", "is for kinds of documents"));
+    }
+    let schema = kind.schema.map(|schema| read_schema(schema, &at.field("schema"))).transpose()?;
+    let access = Access {
+        create: read_right(kind.create, &at.field("create"))?,
+        write: read_right(kind.write, &at.field("write"))?,
+        read: read_right(kind.read, &at.field("read"))?,
+        administer: read_right(kind.administer, &at.field("administer"))?,
+    };
+    Ok(Kind { name: kind.name, consistency, entity_type, schema, access })
+}
+
+const CONSISTENCIES: &str = "must be \"strong\"";
+const TYPES: &str = "must be \"document\", \"register\", \"counter\", \"set\", \"account\" or \"inventory\"";
+
+fn read_schema(schema: pb::Value, at: &Trail<'_>) -> Checked<Schema> {
+    let value = read_value(Some(schema), at)?;
+    Schema::from_value(value).map_err(|fault| OperationFault::Schema { field: at.path(), fault: Box::new(fault) })
+}
+
+fn read_right(right: Option<pb::Right>, at: &Trail<'_>) -> Checked<Right> {
+    let pb::Right { anyone, keys } = right.ok_or_else(|| missing(at))?;
+    let unusable = |rule| OperationFault::Unusable { field: at.path(), rule };
+    if anyone {
+        return if keys.is_empty() { Ok(Right::Anyone) } else { Err(unusable("names keys although anyone has it")) };
+    }
+    let (value, limit) = (keys.len(), MAX_RIGHT_KEYS);
+    if value > limit {
+        return Err(OperationFault::Limit { what: Limited::RightKeys, value, limit });
+    }
+    let named = keys.iter().enumerate();
+    let named = named.map(|(index, key)| Ok(PublicKey::from_bytes(fixed(key, &at.item("keys", index))?)));
+    let named: Vec<PublicKey> = named.collect::<Checked<_>>()?;
+    if !named.is_sorted_by(|one, next| one < next) {
+        return Err(unusable("must name its keys in ascending order, each once"));
+    }
+    Ok(Right::Keys(BTreeSet::from_iter(named)))
+}
+
+fn write_kind(kind: &Kind) -> pb::DefineKind {
+    pb::DefineKind {
+        name: kind.name.clone(),
+        consistency: kind.consistency.name().to_owned(),
+        r#type: kind.entity_type.name().to_owned(),
+        overdraft: kind.entity_type == EntityType::Account { overdraft: true },
+        schema: kind.schema.as_ref().map(|schema| write_value(schema.value())),
+        create: Some(write_right(&kind.access.create)),
+        write: Some(write_right(&kind.access.write)),
+        read: Some(write_right(&kind.access.read)),
+        administer: Some(write_right(&kind.access.administer)),
+    }
+}
+
+fn write_right(right: &Right) -> pb::Right {
+    match right {
+        Right::Anyone => pb::Right { anyone: true, keys: Vec::new() },
+        Right::Keys(keys) => pb::Right { anyone: false, keys: keys.iter().map(bytes_of).collect::<Vec<Bytes>>() },
+    }
+}

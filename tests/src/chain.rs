@@ -11,6 +11,7 @@ use quorate_replica::machine::tree::Cache;
 use quorate_replica::records;
 use quorate_storage::{Durability, Store};
 use quorate_types::bundle::{Bundle, BundleHeader, operations_bytes, operations_root};
+use quorate_types::epoch::EpochDefinition;
 use quorate_types::genesis::Administrators;
 use quorate_types::ids::{BlockTime, BundleNumber, ClusterId, Epoch, Sequence, ValidatorIndex};
 use quorate_types::kind::{Access, Consistency, EntityType, Kind, Kinds};
@@ -54,7 +55,13 @@ impl Chain {
         };
         let setup = ExecutionSetup {
             cluster: ClusterId(Digest::ZERO),
-            parameters: Arc::new(Parameters::default()),
+            epoch: Arc::new(EpochDefinition {
+                epoch: Epoch(0),
+                start: Sequence(0),
+                validators: Vec::new(),
+                learners: Vec::new(),
+                parameters: Parameters::default(),
+            }),
             kinds: Arc::new(Kinds::new([kind])),
             administrators: Arc::new(Administrators { threshold: 1, keys: Vec::new() }),
         };

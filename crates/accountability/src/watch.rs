@@ -282,7 +282,8 @@ impl Watch {
         for (first, second) in contradictions {
             out.push(Evidence::ConflictingBundles(first, second));
         }
-        for operation in &bundle.operations {
+        // A validator's word about its own store has no nonce (protocol §7.4).
+        for operation in bundle.operations.iter().filter(|operation| !operation.is_own_word()) {
             out.extend(self.operations.keep(operation).map(|first| {
                 let (first, second) = in_order((first.as_ref().clone(), operation.as_ref().clone()));
                 Evidence::ConflictingOperations(Box::new((first, second)))

@@ -18,6 +18,7 @@ pub mod init;
 pub mod json;
 pub mod keygen;
 pub mod local;
+pub mod membership;
 pub mod paint;
 pub mod progress;
 pub mod proof;
@@ -51,6 +52,8 @@ enum Command {
     Db(db::DbArgs),
     Keygen(keygen::KeygenArgs),
     Submit(Box<submit::SubmitArgs>),
+    Propose(Box<membership::ProposeArgs>),
+    Approve(membership::ApproveArgs),
     Get(get::GetArgs),
     Watch(watch::WatchArgs),
     Status(status::StatusArgs),
@@ -109,6 +112,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Db(args) => args.run(),
         Command::Keygen(args) => args.run(),
         Command::Submit(args) => wait(args.run()),
+        Command::Propose(args) => wait(args.run()),
+        Command::Approve(args) => wait(args.run()),
         Command::Get(args) => wait(args.run()),
         Command::Watch(args) => wait(args.run()),
         Command::Status(args) => wait(args.run()),

@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use quorate_proof::{ReceiptProof, ReceiptVerifier, VerifiedReceipt};
+use quorate_proof::{EpochInfo, FormatFault, ReceiptProof, ReceiptVerifier, VerifiedReceipt};
 use quorate_transport::TcpConnector;
 use quorate_transport::channel::channel;
 use quorate_transport::fault::Reason;
-use quorate_transport::pb::cluster::v1::StatusRequest;
 use quorate_transport::pb::cluster::v1::cluster_client::ClusterClient;
+use quorate_transport::pb::cluster::v1::{EpochsRequest, StatusRequest};
 use quorate_transport::pb::operations::v1::ProvenReceipt;
+use quorate_types::codec::Canonical;
+use quorate_types::epoch::EpochStart;
 use quorate_types::genesis::Genesis;
-use quorate_types::ids::{ClusterId, OperationId};
+use quorate_types::ids::{ClusterId, Epoch, OperationId};
+use quorate_types::rules::RuleFault;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
@@ -256,11 +259,50 @@ impl Client {
         if is_over { faults.pop_first().map(|(_, fault)| fault) } else { None }
     }
 
-    /// The receipt that a validator answered with, verified against the genesis.
+    /// The epochs that this client has followed from the genesis.
+    pub(crate) fn epochs(&self) -> EpochInfo {
+        self.verifier().epoch().clone()
+    }
+
+    fn verifier(&self) -> MutexGuard<'_, ReceiptVerifier> {
+        self.inner.verifier.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows the chain of epochs up to `epoch`, by the links that a validator hands over; each verifies by the one
+    /// before (protocol §8.4).
+    ///
+    /// # Errors
+    /// If a link doesn't hold, or none comes.
+    pub(crate) async fn follow_to(&self, endpoint: &Endpoint, epoch: Epoch) -> Result<(), ClientFault> {
+        let fault = |fault| ClientFault::Proof { endpoint: endpoint.address.clone(), fault };
+        loop {
+            let newest = self.epochs().epoch;
+            if newest >= epoch {
+                return Ok(());
+            }
+            let from = newest.next().0;
+            let asked = ClusterClient::new(endpoint.service()).epochs(EpochsRequest { from }).await;
+            let answer = asked.map_err(|status| ClientFault::of_status(&endpoint.address, status))?.into_inner();
+            for bytes in &answer.starts {
+                let start = EpochStart::from_bytes(bytes).map_err(|error| fault(FormatFault::from(error).into()))?;
+                let mut verifier = self.verifier();
+                // Another call may have been faster.
+                if start.definition.epoch > verifier.epoch().epoch {
+                    verifier.follow(&start).map_err(fault)?;
+                }
+            }
+            if self.epochs().epoch == newest {
+                let rule = RuleFault::OtherEpoch { expected: newest, found: epoch };
+                return Err(fault(rule.into()));
+            }
+        }
+    }
+
+    /// The receipt that a validator answered with, verified against the genesis and the chain of epochs.
     ///
     /// # Errors
     /// What doesn't hold.
-    pub(crate) fn verify(
+    pub(crate) async fn verify(
         &self,
         endpoint: &Endpoint,
         asked: OperationId,
@@ -273,8 +315,8 @@ impl Client {
         if found != asked {
             return Err(ClientFault::OtherOperation { endpoint: address(), asked, found });
         }
-        let mut verifier = self.inner.verifier.lock().unwrap_or_else(PoisonError::into_inner);
-        verifier.verify(&proof).map_err(fault)
+        self.follow_to(endpoint, proof.certificate.execution.epoch).await?;
+        self.verifier().verify(&proof).map_err(fault)
     }
 }
 

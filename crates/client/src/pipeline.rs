@@ -177,7 +177,7 @@ impl Run {
         let id = held.operation.id();
         let result = match answer.result {
             Some(Answer::Submitted(submitted)) => match &submitted.receipt {
-                Some(proven) => self.client.verify(endpoint, id, proven),
+                Some(proven) => self.client.verify(endpoint, id, proven).await,
                 None => Err(ClientFault::StreamEnded { endpoint: endpoint.address.clone() }),
             },
             Some(Answer::Failure(failure)) => {

@@ -75,8 +75,20 @@ impl Client {
     /// # Errors
     /// If fewer than a quorum of validators answer as they must.
     pub async fn fresh(&self) -> Result<Sequence, ClientFault> {
+        loop {
+            let known = self.epochs().epoch;
+            match self.fresh_in_epoch().await {
+                // A validator was in a later epoch, which this client has followed it into: all are asked again.
+                Err(_) if self.epochs().epoch > known => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// One round with the validators of the newest epoch known.
+    async fn fresh_in_epoch(&self) -> Result<Sequence, ClientFault> {
         let nonce: Nonce = rand::random();
-        let quorum = self.inner.config.epoch.set.quorum();
+        let quorum = self.epochs().set.quorum();
         let mut round = Round::new(nonce, quorum);
         let mut asked: FuturesUnordered<_> =
             self.all_endpoints().map(|endpoint| self.statement(endpoint, nonce)).collect();
@@ -109,7 +121,9 @@ impl Client {
         let fault = |fault| ClientFault::Proof { endpoint: endpoint.address.clone(), fault };
         let answer = FreshnessAnswer::from_bytes(&answer.answer)
             .map_err(|error| fault(quorate_proof::FormatFault::from(error).into()))?;
-        self.inner.config.epoch.verify_freshness(&answer, &nonce).map_err(fault)?;
+        let epochs = self.epochs();
+        self.follow_to(&endpoint, answer.signed.statement.epoch).await?;
+        epochs.verify_freshness(&answer, &nonce).map_err(fault)?;
         Ok(answer)
     }
 
@@ -128,7 +142,8 @@ impl Client {
         }
         let fault = |fault| ClientFault::Proof { endpoint: endpoint.address.clone(), fault };
         let proof = Proof::from_file(&answer.proof).map_err(fault)?;
-        let proven = proof.verify(&self.inner.config.epoch).map_err(fault)?;
+        self.follow_to(endpoint, proof.epoch()).await?;
+        let proven = proof.verify(&self.epochs()).map_err(fault)?;
         admit(endpoint, subject, &proven)?;
         Ok((proven, answer.proof))
     }

@@ -52,7 +52,7 @@ impl Client {
                 let answer = operations(&endpoint).submit(request).await;
                 let answer = answer.map_err(|status| ClientFault::of_status(&endpoint.address, status))?.into_inner();
                 let proven = answer.receipt.ok_or_else(|| missing(&endpoint))?;
-                Ok((self.verify(&endpoint, id, &proven)?, proven.proof))
+                Ok((self.verify(&endpoint, id, &proven).await?, proven.proof))
             }
         })
         .await
@@ -70,7 +70,7 @@ impl Client {
                 let answer = operations(&endpoint).get_receipt(request).await;
                 let answer = answer.map_err(|status| ClientFault::of_status(&endpoint.address, status))?.into_inner();
                 let proven = answer.receipt.ok_or_else(|| missing(&endpoint))?;
-                Ok((self.verify(&endpoint, id, &proven)?, proven.proof))
+                Ok((self.verify(&endpoint, id, &proven).await?, proven.proof))
             }
         })
         .await
@@ -104,13 +104,13 @@ impl Client {
             async move {
                 let answer = operations(&endpoint).get_operation(request).await;
                 let answer = answer.map_err(|status| ClientFault::of_status(&endpoint.address, status))?.into_inner();
-                self.known(&endpoint, id, answer)
+                self.known(&endpoint, id, answer).await
             }
         })
         .await
     }
 
-    fn known(
+    async fn known(
         &self,
         endpoint: &Endpoint,
         id: OperationId,
@@ -123,7 +123,10 @@ impl Client {
             return Err(ClientFault::OtherOperation { endpoint: endpoint.address.clone(), asked: id, found });
         }
         let proven = answer.receipt.filter(|proven| !proven.proof.is_empty());
-        let receipt = proven.map(|proven| self.verify(endpoint, id, &proven)).transpose()?;
+        let receipt = match proven {
+            Some(proven) => Some(self.verify(endpoint, id, &proven).await?),
+            None => None,
+        };
         Ok(KnownOperation { operation, receipt })
     }
 
@@ -152,20 +155,22 @@ impl Client {
         .await
     }
 
-    /// Verifies a proof file's content, of any kind, against this cluster's genesis; asks nobody.
+    /// Verifies a proof file's content, of any kind, against this cluster's genesis, and the epochs that this client has followed
+    /// from there; asks nobody.
     ///
     /// # Errors
     /// What doesn't hold.
     pub fn verify_proof(&self, content: &[u8]) -> Result<quorate_proof::Proven, quorate_proof::ProofFault> {
-        quorate_proof::Proof::from_file(content)?.verify(&self.inner.config.epoch)
+        quorate_proof::Proof::from_file(content)?.verify(&self.epochs())
     }
 
-    /// Verifies a receipt file's content against this cluster's genesis; asks nobody.
+    /// Verifies a receipt file's content against this cluster's genesis, and the epochs that this client has followed
+    /// from there; asks nobody.
     ///
     /// # Errors
     /// What doesn't hold.
     pub fn verify_file(&self, content: &[u8]) -> Result<VerifiedReceipt, quorate_proof::ProofFault> {
-        ReceiptProof::from_file(content)?.verify(&self.inner.config.epoch)
+        ReceiptProof::from_file(content)?.verify(&self.epochs())
     }
 }
 

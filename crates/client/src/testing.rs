@@ -175,6 +175,13 @@ fn unasked<T>() -> Result<T, Status> {
 
 #[tonic::async_trait]
 impl Cluster for Fake {
+    async fn epochs(
+        &self,
+        _: Request<cluster_pb::EpochsRequest>,
+    ) -> Result<Response<cluster_pb::EpochsResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
     async fn status(
         &self,
         _: Request<cluster_pb::StatusRequest>,

@@ -150,6 +150,13 @@ impl Cluster for Gateway {
         Err(Status::unimplemented("not here"))
     }
 
+    async fn epochs(
+        &self,
+        _: Request<cluster_pb::EpochsRequest>,
+    ) -> Result<Response<cluster_pb::EpochsResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
     async fn evidence(
         &self,
         _: Request<cluster_pb::EvidenceRequest>,

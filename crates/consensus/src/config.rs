@@ -37,6 +37,8 @@ pub struct Config {
     pub epoch: Epoch,
     /// Its quorum arithmetic.
     pub quorum: Quorum,
+    /// How many follow it without being counted, with indices after the validators' (protocol §8.5).
+    pub learners: usize,
     /// Its parameters.
     pub parameters: Arc<Parameters>,
     /// Its starting checkpoint; for epoch 0 genesis at sequence 0.

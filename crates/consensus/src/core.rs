@@ -56,6 +56,8 @@ pub struct Core {
     pub(crate) peers: Peers,
     pub(crate) stable: Sequence,
     pub(crate) executed: Sequence,
+    /// The epoch's last sequence, once an executed change of the set or the parameters has fixed it (protocol §8.4).
+    pub(crate) last: Option<Sequence>,
     /// This validator's highest prepare vote of the epoch, by view and sequence.
     pub(crate) last_vote: Option<Claim>,
     /// What was asked of whom lately, so that it isn't asked again at once.
@@ -214,6 +216,11 @@ impl Core {
         self.lead_view_change(out);
     }
 
+    /// The epoch ends with this sequence: what executed has fixed it (protocol §8.4).
+    pub fn set_last(&mut self, sequence: Sequence) {
+        self.last = Some(sequence);
+    }
+
     /// Whether this validator may sign votes now.
     pub(crate) const fn signs(&self) -> bool {
         self.may_sign && !self.halted
@@ -235,9 +242,15 @@ impl Core {
         self.window_end().plus(u64::from(self.config.parameters.window))
     }
 
-    /// protocol §6.1: votes only for sequences in `(stable, stable + W]`.
+    /// protocol §6.1, §8.4: votes only for sequences in `(stable, stable + W]` that this epoch orders.
     pub(crate) fn in_window(&self, sequence: Sequence) -> bool {
-        sequence > self.stable && sequence <= self.window_end()
+        sequence > self.stable && sequence <= self.window_end() && !self.is_beyond_epoch(sequence)
+    }
+
+    /// protocol §8.4: whoever could vote up there has executed what fixed the epoch's last sequence, so that it is
+    /// known here in time.
+    pub(crate) fn is_beyond_epoch(&self, sequence: Sequence) -> bool {
+        self.last.is_some_and(|last| sequence > last)
     }
 
     /// A vote that a peer brought. One of the own key either is in the records or was made elsewhere: by coming
@@ -383,6 +396,12 @@ impl Core {
     #[must_use]
     pub const fn stable(&self) -> Sequence {
         self.stable
+    }
+
+    /// The epoch's last sequence, once it is known (protocol §8.4).
+    #[must_use]
+    pub const fn last(&self) -> Option<Sequence> {
+        self.last
     }
 
     /// The primary of the current view.

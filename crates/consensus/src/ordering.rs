@@ -311,6 +311,10 @@ impl Core {
 
     /// A certificate, made here or received.
     pub(crate) fn on_certificate(&mut self, certificate: Certificate, out: &mut Vec<Effect>) {
+        // protocol §8.4: of this epoch none counts there.
+        if self.is_beyond_epoch(certificate.claim.sequence) {
+            return;
+        }
         match certificate.phase {
             Phase::Prepare => self.on_prepared(certificate),
             Phase::Commit => self.on_committed(certificate, out),
@@ -437,7 +441,7 @@ impl Core {
     }
 
     fn deliver_next(&mut self, now: Now, digest: Digest, view: View, out: &mut Vec<Effect>) -> bool {
-        if self.is_ahead_of_execution() {
+        if self.is_ahead_of_execution() || self.is_beyond_epoch(self.tip().sequence.next()) {
             return false;
         }
         if self.payloads.get(&digest) == Some(&PayloadState::Invalid) {

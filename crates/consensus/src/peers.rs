@@ -60,10 +60,11 @@ impl Turns {
     }
 }
 
-/// All peers' reports, by index, this validator's own place unused.
+/// All peers' reports, learners' among them, by index, this validator's own place unused.
 #[derive(Clone, Debug)]
 pub(crate) struct Peers {
     me: ValidatorIndex,
+    validators: usize,
     peers: Vec<Peer>,
     asked: usize,
     /// Whom to ask only when nobody else is left.
@@ -71,8 +72,9 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    pub(crate) fn new(me: ValidatorIndex, validators: usize) -> Self {
-        Self { me, peers: vec![Peer::default(); validators], asked: 0, last: BTreeSet::new() }
+    pub(crate) fn new(me: ValidatorIndex, validators: usize, learners: usize) -> Self {
+        let peers = vec![Peer::default(); validators.saturating_add(learners)];
+        Self { me, validators, peers, asked: 0, last: BTreeSet::new() }
     }
 
     /// Takes a report in; gives the report before.
@@ -111,7 +113,12 @@ impl Peers {
     /// The stable checkpoints that the other validators last reported.
     pub(crate) fn stable(&self) -> impl Iterator<Item = Sequence> {
         let me = self.me.position();
-        self.peers.iter().enumerate().filter(move |(at, _)| *at != me).map(|(_, peer)| peer.stable)
+        self.peers
+            .iter()
+            .take(self.validators)
+            .enumerate()
+            .filter(move |(at, _)| *at != me)
+            .map(|(_, peer)| peer.stable)
     }
 
     /// The next validator to ask for something, in turn, those heard of first.

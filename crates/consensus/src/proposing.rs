@@ -56,8 +56,8 @@ impl Core {
         }
     }
 
-    /// protocol §3.1: an empty payload is due when an operation is in the waiting room, or the last stable
-    /// checkpoint is old with sequences above it; at its distance from the parent (protocol §3.6).
+    /// protocol §3.1: an empty payload is due when an operation is in the waiting room, when the epoch is to end, or
+    /// when the last stable checkpoint is old with sequences above it; at its distance from the parent (protocol §3.6).
     pub(crate) fn is_empty_due(&self, now: Now, parent: Link) -> bool {
         let parameters = &self.config.parameters;
         let least = parent.time.plus(u64::from(parameters.empty_interval_ms));
@@ -67,7 +67,8 @@ impl Core {
         let above_stable = parent.sequence > self.stable;
         let stable_time = self.chain.delivered_at(self.stable).and_then(|digest| self.chain.link(&digest));
         let age_ms = now.wall_ms.saturating_sub(stable_time.unwrap_or(self.config.start).time.0);
-        self.waiting_room || (above_stable && age_ms > u64::from(parameters.checkpoint_max_age_ms))
+        let ends = self.last.is_some_and(|last| parent.sequence < last);
+        self.waiting_room || ends || (above_stable && age_ms > u64::from(parameters.checkpoint_max_age_ms))
     }
 
     /// Puts a payload at the slot to the vote.

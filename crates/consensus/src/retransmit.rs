@@ -73,8 +73,11 @@ impl Core {
     /// protocol §9.2: answer a report with what its sender lacks, within a budget; take from it what this
     /// validator lacks itself.
     pub(crate) fn on_status(&mut self, now: Now, from: ValidatorIndex, status: Status, out: &mut Vec<Effect>) {
-        if from == self.config.me || status.epoch != self.config.epoch {
+        if from == self.config.me || status.epoch < self.config.epoch {
             return;
+        }
+        if status.epoch > self.config.epoch {
+            return self.follow_into_epoch(now, from, out);
         }
         let before = self.peers.on_status(from, &status, now.monotonic_ms);
         self.take_complaint(from, &status);
@@ -101,6 +104,15 @@ impl Core {
         }
         if out.len() > before_answers {
             self.peers.on_answered(from, now.monotonic_ms);
+        }
+    }
+
+    /// protocol §8.4: a peer is in a later epoch. What is left of this one is certified, and its to hand over.
+    fn follow_into_epoch(&mut self, now: Now, from: ValidatorIndex, out: &mut Vec<Effect>) {
+        let interval_ms = u64::from(self.config.parameters.status_interval_ms);
+        let lacks = self.last != Some(self.tip().sequence) && !self.is_ahead_of_execution();
+        if lacks && self.segments_asked.take(from, now.monotonic_ms, interval_ms) {
+            out.push(Effect::Ask(from, Request::Segment(self.tip().sequence.next())));
         }
     }
 

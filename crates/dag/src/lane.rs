@@ -15,7 +15,7 @@ use std::sync::Arc;
 use quorate_crypto::Digest;
 use quorate_types::bundle::{Bundle, BundleHeader};
 use quorate_types::contradiction::Contradiction;
-use quorate_types::ids::{BundleNumber, ValidatorIndex};
+use quorate_types::ids::{BundleNumber, Epoch, ValidatorIndex};
 use quorate_types::message::Request;
 
 use crate::config::LaneLimits;
@@ -373,7 +373,7 @@ impl Floor {
 impl Want {
     /// This want as a request to a peer.
     #[must_use]
-    pub const fn request(&self) -> Request {
-        Request::Bundles { lane: self.lane, from: self.from, to: self.to, tip: self.tip }
+    pub const fn request(&self, epoch: Epoch) -> Request {
+        Request::Bundles { epoch, lane: self.lane, from: self.from, to: self.to, tip: self.tip }
     }
 }

@@ -4,21 +4,22 @@ use std::sync::Arc;
 
 use quorate_crypto::Digest;
 use quorate_storage::WriteBatch;
+use quorate_types::epoch::EpochDefinition;
 use quorate_types::genesis::Administrators;
 use quorate_types::ids::{BlockTime, ClusterId, OperationId, Sequence, ValidatorIndex};
 use quorate_types::kind::Kinds;
 use quorate_types::operation::{EntityId, Operation};
-use quorate_types::parameters::Parameters;
 use quorate_types::receipt::{Judgement, Receipt};
 
 use crate::entity::Position;
+use crate::epochs::CheckpointRoot;
 use crate::waiting::Occupancy;
 
 /// What the genesis declares, as far as execution depends on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Charter<'a> {
-    /// The epoch's parameters.
-    pub parameters: &'a Parameters,
+    /// The epoch: its validators and parameters.
+    pub epoch: &'a EpochDefinition,
     /// The kinds of the genesis; those that operations have defined are in the state.
     pub kinds: &'a Kinds,
     /// Who may change the cluster.
@@ -40,6 +41,8 @@ pub struct Block<'a> {
     pub cluster: ClusterId,
     /// Each lane's tip after this sequence, in the form of whoever orders.
     pub tips: &'a [u8],
+    /// The state before it.
+    pub before: Option<CheckpointRoot>,
 }
 
 impl Block<'_> {
@@ -73,6 +76,8 @@ pub struct Executed {
     /// What waits for parents after this sequence. While there is something, the primary proposes on
     /// (protocol §3.1).
     pub waiting: Occupancy,
+    /// The epoch's last sequence, if a change of the set or the parameters has fixed it (protocol §8.4).
+    pub ends: Option<Sequence>,
 }
 
 /// One entity changed by one operation.

@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use quorate_crypto::PublicKey;
 use quorate_proof::merkle;
 use quorate_storage::{StateReader, StoreError};
 use quorate_types::ids::OperationId;
@@ -27,7 +26,7 @@ use crate::nonce::{self, Held, NonceState};
 use crate::overlay::Overlay;
 use crate::schedule::{self, Rank, Schedule, Task};
 use crate::waiting::{self, Waiting};
-use crate::{keys, kinds, system};
+use crate::{epochs, keys, kinds, system};
 
 /// Lapsed entries removed at one sequence, as a multiple of the operations that one proposal can bring:
 /// more than can be added at one, so that what has lapsed is bounded.
@@ -43,7 +42,7 @@ const PRUNED_PER_OPERATION: usize = 4;
 pub fn execute<R: StateReader>(reader: &R, charter: Charter<'_>, block: &Block<'_>) -> Result<Executed, StoreError> {
     let mut run = Run {
         state: Overlay::new(reader),
-        parameters: charter.parameters,
+        parameters: &charter.epoch.parameters,
         kinds: Cow::Borrowed(charter.kinds),
         charter,
         at: block.position(),
@@ -119,7 +118,7 @@ impl<R: StateReader> Run<'_, R> {
         if is_known != Some(true) {
             self.state.put(keys::TIPS.to_vec(), block.tips.to_vec());
         }
-        Ok(())
+        epochs::note_root(&mut self.state, self.charter.epoch, block.before)
     }
 
     /// Schedules what is new.
@@ -223,14 +222,21 @@ impl<R: StateReader> Run<'_, R> {
     /// Data-model §3.2, row by row.
     fn judge(&self, operation: &Operation) -> Result<Verdict, StoreError> {
         let (author, now) = (operation.author(), self.at.time);
-        let held = nonce::held(&self.state, &author, now, self.parameters)?;
-        let state = nonce::judge(&self.state, held.window.as_ref(), &author, operation.nonce(), operation.id())?;
+        // A validator's word about its own store has no nonce: it isn't executed twice while the index knows it, and
+        // says the same each time (protocol §7.4).
+        let (held, state) = if operation.is_own_word() {
+            (Held::default(), NonceState::First)
+        } else {
+            let held = nonce::held(&self.state, &author, now, self.parameters)?;
+            let window = held.window.as_ref();
+            (held, nonce::judge(&self.state, window, &author, operation.nonce(), operation.id())?)
+        };
         match state {
             NonceState::UsedBySame => return Ok(Verdict::Known),
             NonceState::Refused(judgement) => return Ok(Verdict::Judged(judgement)),
             NonceState::First | NonceState::Unused => {}
         }
-        if !self.admits_author(&author)? {
+        if !self.admits_author(operation)? {
             return Ok(Verdict::Judged(Judgement::UnknownAuthor));
         }
         let expires_at = operation.content().expires_at;
@@ -254,16 +260,24 @@ impl<R: StateReader> Run<'_, R> {
         Ok(Verdict::Execute(held))
     }
 
-    /// Whether `author` may change anything at all.
-    fn admits_author(&self, author: &PublicKey) -> Result<bool, StoreError> {
-        let is_known = self.charter.kinds.admit_author(author) || self.charter.administrators.keys.contains(author);
+    /// Whether its author may change anything at all. What has no nonce comes from those few whose word it is.
+    fn admits_author(&self, operation: &Operation) -> Result<bool, StoreError> {
+        let author = &operation.author();
+        let Charter { epoch, kinds, administrators } = self.charter;
+        if epoch.validator_with(author).is_some() || epoch.learner_with(author).is_some() {
+            return Ok(true);
+        }
+        if operation.is_own_word() {
+            return Ok(false);
+        }
+        let is_known = kinds.admit_author(author) || administrators.keys.contains(author);
         Ok(is_known || kinds::admits_author(&self.state, author)?)
     }
 
     /// Runs guards and mutations; their writes join the sequence's only if all succeed.
     fn apply(&mut self, operation: &Operation) -> Result<Done, StoreError> {
         if let Some(change) = &operation.content().system {
-            let outcome = match system::apply(&mut self.state, &self.charter, operation, change)? {
+            let outcome = match system::apply(&mut self.state, &self.charter, (operation, self.at), change)? {
                 Ok(()) => Outcome::Applied,
                 Err(rejection) => Outcome::Rejected(rejection),
             };
@@ -322,7 +336,9 @@ impl<R: StateReader> Run<'_, R> {
     /// Gives the operation its receipt.
     fn settle(&mut self, operation: &Operation, held: Held, done: Done) -> Result<(), StoreError> {
         let (id, author, nonce) = (operation.id(), operation.author(), operation.nonce());
-        nonce::consume(&mut self.state, operation, held, self.at, self.parameters)?;
+        if !operation.is_own_word() {
+            nonce::consume(&mut self.state, operation, held, self.at, self.parameters)?;
+        }
         let index = u32::try_from(self.receipts.len()).unwrap_or(u32::MAX);
         let parents = operation.content().parents.clone();
         self.log.insert(&mut self.state, id, Indexed { at: self.at, index, author, nonce, parents });
@@ -356,8 +372,10 @@ impl<R: StateReader> Run<'_, R> {
         index::prune(&mut self.state, self.at, self.parameters)?;
         nonce::prune(&mut self.state, self.at.time, self.parameters, budget)?;
         self.state.store(keys::POSITION.to_vec(), &self.at);
+        let ends = epochs::close(&mut self.state, self.charter.epoch, self.at.sequence)?;
         let digests: Vec<_> = self.receipts.iter().map(Receipt::digest).collect();
         Ok(Executed {
+            ends,
             waiting: waiting::total(&self.state)?,
             writes: self.state.into_batch(),
             receipts: self.receipts,

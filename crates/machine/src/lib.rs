@@ -21,6 +21,7 @@ mod block;
 mod document;
 mod draft;
 mod entity;
+mod epochs;
 mod execute;
 mod guard;
 mod index;
@@ -38,6 +39,7 @@ mod waiting;
 
 pub use block::{Block, Charter, EntityChange, Executed, Ordered};
 pub use entity::{Content, Entity, Head, Header, Position};
+pub use epochs::{CheckpointRoot, OpenProposal, Pending};
 pub use execute::execute;
 pub use index::Indexed;
 pub use waiting::Occupancy;

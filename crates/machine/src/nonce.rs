@@ -107,7 +107,7 @@ fn group<R: StateReader>(
 }
 
 /// What the state holds of an author.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Held {
     /// The window, unless it has been without use for too long.
     pub(crate) window: Option<Window>,

@@ -4,14 +4,16 @@
 
 use quorate_crypto::PublicKey;
 use quorate_storage::{StateReader, StoreError};
+use quorate_types::epoch::EpochDefinition;
 use quorate_types::genesis::MAX_KINDS;
-use quorate_types::ids::{BlockTime, OperationId};
+use quorate_types::ids::{BlockTime, Epoch, OperationId, Sequence};
 use quorate_types::kind::Kind;
 use quorate_types::operation::EntityId;
 use quorate_types::parameters::{NONCE_WINDOW, Parameters};
 
 use crate::draft::read_supply;
 use crate::entity::{self, Entity, Position};
+use crate::epochs::{self, OpenProposal, Pending};
 use crate::index::Indexed;
 use crate::keys;
 use crate::kinds;
@@ -91,6 +93,41 @@ pub fn supply<R: StateReader>(state: &R, kind: &str) -> Result<i128, StoreError>
 /// If the state can't be read.
 pub fn executed<R: StateReader>(state: &R, operation: &OperationId) -> Result<Option<Indexed>, StoreError> {
     Overlay::new(state).load(&keys::indexed(operation))
+}
+
+/// The definition of an epoch that a change has made, of which the state holds the newest: the one that the state is
+/// of, or, after an epoch's last sequence, the next. `None` while that of the genesis holds.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn next_epoch<R: StateReader>(state: &R) -> Result<Option<EpochDefinition>, StoreError> {
+    epochs::current(&Overlay::new(state))
+}
+
+/// The last sequence of `epoch`, once an executed change has fixed it.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn epoch_end<R: StateReader>(state: &R, epoch: Epoch) -> Result<Option<Sequence>, StoreError> {
+    let next = next_epoch(state)?.filter(|definition| definition.epoch > epoch);
+    let pending = pending_changes(state)?.map(|pending| pending.ends);
+    Ok(next.map(|definition| definition.start).or(pending))
+}
+
+/// The changes that take effect at the end of the epoch, if there are any.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn pending_changes<R: StateReader>(state: &R) -> Result<Option<Pending>, StoreError> {
+    epochs::pending(&Overlay::new(state))
+}
+
+/// The proposals that wait for approvals, by the proposing operation.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn open_proposals<R: StateReader>(state: &R) -> Result<Vec<(OperationId, OpenProposal)>, StoreError> {
+    epochs::all_open(&Overlay::new(state))
 }
 
 /// What the waiting room holds.

@@ -44,6 +44,8 @@ pub struct NodeConfig {
 pub struct PeersConfig {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// This validator is to be added: it follows although its keys are nobody's yet.
+    pub joins: bool,
     /// Addresses (`host:port`) of peers, by name, that replace those of the genesis.
     pub addresses: BTreeMap<String, String>,
     /// Bytes of messages to one peer that wait to be sent; older ones fall out.
@@ -180,6 +182,7 @@ impl NodeConfig {
                 listen: self.peers.listen.to_string(),
                 queue_bytes: self.peers.queue_bytes as u64,
                 bytes_per_second: self.peers.bytes_per_second,
+                joins: self.peers.joins,
                 addresses: self.peers.addresses.clone(),
             },
             clients: RawClients {

@@ -49,6 +49,8 @@ pub(crate) struct Driver<S> {
     /// While a new state is put in place: word that it is.
     pub(crate) installing: Option<oneshot::Receiver<Installed>>,
     pub(crate) stopping: CancellationToken,
+    /// Cancelled, before `stopping`, when the epoch is over here.
+    pub(crate) epoch_over: CancellationToken,
 }
 
 /// Delivered sequences on their way to the execution thread. It never makes the loop wait; what the thread
@@ -154,6 +156,11 @@ impl<S: Store> Driver<S> {
         }
         self.tell(now, out.notices);
         self.report(now);
+        if let Some(next) = out.enters {
+            info!(epoch = next.0, "the epoch is over; this validator goes on in the next one");
+            self.epoch_over.cancel();
+            self.stopping.cancel();
+        }
         Ok(())
     }
 

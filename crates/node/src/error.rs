@@ -28,14 +28,15 @@ pub enum NodeError {
     /// A key file is refused.
     #[error(transparent)]
     Key(#[from] KeyFileError),
-    /// A key is no validator's of the genesis.
+    /// The key is no validator's of the epoch that the store is in.
     #[error(
-        "the {what} key {key} is no validator's in the genesis; is this the right genesis file, and the right key?"
+        "the consensus key {key} is no validator's in epoch {epoch}: either the genesis file or the key is another's, or \
+         this validator was removed, or it is to join and peers.joins isn't set"
     )]
     NotAValidator {
-        /// Which key.
-        what: &'static str,
-        /// Its public half.
+        /// The epoch.
+        epoch: quorate_types::ids::Epoch,
+        /// The key's public half.
         key: quorate_crypto::PublicKey,
     },
     /// The two keys are those of different validators.

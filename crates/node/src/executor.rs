@@ -246,7 +246,7 @@ impl<S: Store> Executor<S> {
                 memory.waiting.insert(id, operation);
             }
         }
-        while memory.waiting.len() > self.setup.parameters.waiting_operations as usize {
+        while memory.waiting.len() > self.setup.epoch.parameters.waiting_operations as usize {
             memory.waiting.pop_first();
         }
         Ok(bodies)

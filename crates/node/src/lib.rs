@@ -45,5 +45,7 @@ pub mod verifier;
 
 pub use self::driver::Mode;
 pub use self::error::NodeError;
-pub use self::node::{ClientTls, Environment, Listeners, Node, OpenStore, Plan, Residence, Secrets, run, signals};
+pub use self::node::{
+    ClientTls, Ended, Environment, Listeners, Node, OpenStore, Plan, Residence, Secrets, run, signals,
+};
 pub use self::threads::Threads;

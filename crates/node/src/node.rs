@@ -37,6 +37,12 @@ pub struct OpenStore<S> {
 /// Copies the store, as it is at one moment, to a path at which nothing is.
 pub(crate) type CopyStore = Arc<dyn Fn(&Path) -> Result<(), StoreError> + Send + Sync>;
 
+impl<S> Clone for OpenStore<S> {
+    fn clone(&self) -> Self {
+        Self { store: Arc::clone(&self.store), residence: self.residence.clone(), copy: self.copy.clone() }
+    }
+}
+
 impl<S: Store> OpenStore<S> {
     /// A store that isn't asked.
     #[must_use]
@@ -123,28 +129,47 @@ pub async fn run<S: Store>(
     store: OpenStore<S>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), NodeError> {
-    let environment = Environment::system();
-    let started = async {
-        let listeners = Listeners::open(&environment.connector, &config).await?;
-        Node::start(environment, listeners, Plan { config, genesis, secrets, store }).await
-    };
-    let result = match started.await {
-        Err(error) => Err(error),
-        Ok(node) => {
-            let stopper = node.stopper();
-            tokio::spawn(async move {
-                shutdown.await;
-                info!("asked to stop");
-                stopper.cancel();
-            });
-            node.wait().await
-        }
-    };
+    let stop = CancellationToken::new();
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        shutdown.await;
+        info!("asked to stop");
+        asked.cancel();
+    });
+    let result = run_epochs(config, genesis, secrets, store, stop).await;
     match &result {
         Ok(()) => info!("stopped"),
         Err(error) => error!("stopped: {error}"),
     }
     result
+}
+
+/// One epoch after the other: each has a node of its own, because each has its own validators, links and guard
+/// (protocol §8.4). Process, store and listeners' addresses stay.
+async fn run_epochs<S: Store>(
+    config: NodeConfig,
+    genesis: Genesis,
+    mut secrets: Secrets,
+    store: OpenStore<S>,
+    stop: CancellationToken,
+) -> Result<(), NodeError> {
+    loop {
+        let environment = Environment::system();
+        let listeners = Listeners::open(&environment.connector, &config).await?;
+        let plan = Plan { config: config.clone(), genesis: genesis.clone(), secrets, store: store.clone() };
+        let node = Node::start(environment, listeners, plan).await?;
+        let (stopper, asked, over) = (node.stopper(), stop.clone(), node.stopper());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = asked.cancelled() => stopper.cancel(),
+                () = over.cancelled() => {}
+            }
+        });
+        match node.wait().await? {
+            Ended::EpochOver if !stop.is_cancelled() => secrets = Secrets::load(&config)?,
+            Ended::EpochOver | Ended::Stopped => return Ok(()),
+        }
+    }
 }
 
 /// Resolves at SIGTERM or SIGINT.
@@ -176,9 +201,19 @@ pub struct Plan<S> {
     pub store: OpenStore<S>,
 }
 
-/// A running node.
+/// Why a node has ended, when nothing failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to.
+    Stopped,
+    /// Its epoch is over: another one, started on the same store, goes on in the next.
+    EpochOver,
+}
+
+/// A running node: one validator in one epoch.
 #[derive(Debug)]
 pub struct Node {
+    epoch_over: CancellationToken,
     supervisor: Supervisor,
     links: Arc<PeerLinks>,
     stopping: CancellationToken,
@@ -198,9 +233,9 @@ impl Node {
         let client_address = C::local_address(&listeners.clients).ok();
         let (mut base, recovered) = Base::new(environment, plan)?;
         let started = base.start(recovered, listeners).await;
-        let Base { supervisor, stopping, .. } = base;
+        let Base { supervisor, stopping, epoch_over, .. } = base;
         match started {
-            Ok(links) => Ok(Self { supervisor, links, stopping, client_address }),
+            Ok(links) => Ok(Self { epoch_over, supervisor, links, stopping, client_address }),
             Err(error) => {
                 stopping.cancel();
                 // What failed first is what is told.
@@ -222,12 +257,13 @@ impl Node {
         self.stopping.clone()
     }
 
-    /// Waits until the node is stopped, or stops by itself.
+    /// Waits until the node is stopped, its epoch is over, or it stops by itself.
     ///
     /// # Errors
     /// Why it stopped by itself, or what failed while it stopped.
-    pub async fn wait(self) -> Result<(), NodeError> {
-        let Self { supervisor, links, .. } = self;
-        supervisor.run(|| links.close()).await
+    pub async fn wait(self) -> Result<Ended, NodeError> {
+        let Self { epoch_over, supervisor, links, .. } = self;
+        supervisor.run(|| links.close()).await?;
+        Ok(if epoch_over.is_cancelled() { Ended::EpochOver } else { Ended::Stopped })
     }
 }

@@ -2,6 +2,7 @@
 
 use quorate_crypto::sha256;
 use quorate_types::codec::{Canonical, DecodeError, Reader};
+use quorate_types::ids::Epoch;
 
 use crate::file;
 use crate::{
@@ -42,6 +43,16 @@ pub enum Proven {
 }
 
 impl Proof {
+    /// The epoch whose validators it takes to verify it.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        match self {
+            Self::Receipt(proof) => proof.certificate.execution.epoch,
+            Self::State(proof) => proof.certificate.execution.epoch,
+            Self::Order(proof) => proof.segment.certificate.epoch,
+        }
+    }
+
     /// The content of a proof file; also how proofs travel to clients.
     #[must_use]
     pub fn to_file(&self) -> Vec<u8> {

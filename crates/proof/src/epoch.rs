@@ -1,19 +1,22 @@
-//! What a verifier trusts: one epoch of one cluster.
+//! What a verifier trusts: the validators of the first epoch, by the genesis, and those of every later one by the
+//! votes of the one before (protocol §8.4).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quorate_crypto::{Item, PublicKey, Scheme, Signature};
+use quorate_types::epoch::EpochStart;
 use quorate_types::execution::{ExecutionCertificate, ExecutionVote};
 use quorate_types::freshness::{FreshnessAnswer, Nonce};
 use quorate_types::genesis::Genesis;
 use quorate_types::ids::{ClusterId, Epoch, ValidatorIndex};
-use quorate_types::rules::{RuleFault, admit_execution_certificate};
+use quorate_types::rules::{RuleFault, admit_epoch_start, admit_execution_certificate};
 use quorate_types::set::ValidatorSet;
 use quorate_types::signed::{Signed, Statement, signing_bytes};
 
 use crate::ProofFault;
 
-/// The validators of an epoch and what their signatures are bound to.
+/// The validators of the newest epoch known, and of those before it, and what their signatures are bound to.
 #[derive(Clone, Debug)]
 pub struct EpochInfo {
     /// The cluster.
@@ -24,6 +27,8 @@ pub struct EpochInfo {
     pub epoch: Epoch,
     /// Its validators.
     pub set: Arc<ValidatorSet>,
+    /// Those of earlier epochs.
+    pub earlier: Arc<BTreeMap<Epoch, Arc<ValidatorSet>>>,
 }
 
 impl EpochInfo {
@@ -31,16 +36,39 @@ impl EpochInfo {
     #[must_use]
     pub fn of_genesis(genesis: &Genesis) -> Self {
         let set = Arc::new(genesis.validator_set());
-        Self { cluster: genesis.cluster, scheme: Scheme::Ed25519, epoch: Epoch::ZERO, set }
+        let earlier = Arc::default();
+        Self { cluster: genesis.cluster, scheme: Scheme::Ed25519, epoch: Epoch::ZERO, set, earlier }
     }
 
-    /// Whether a quorum of this epoch signed exactly this execution.
+    /// Goes on into the next epoch, whose definition a quorum of the newest one has certified.
+    ///
+    /// # Errors
+    /// The rule broken, or the first signer whose signature doesn't verify. Nothing is changed then.
+    pub fn follow(&mut self, start: &EpochStart) -> Result<(), ProofFault> {
+        admit_epoch_start(start, self.epoch, self.set.quorum())?;
+        self.verify_execution(&start.certificate)?;
+        let set = std::mem::replace(&mut self.set, Arc::new(start.definition.set()));
+        Arc::make_mut(&mut self.earlier).insert(self.epoch, set);
+        self.epoch = start.definition.epoch;
+        Ok(())
+    }
+
+    /// The validators of an epoch.
+    pub(crate) fn set_of(&self, epoch: Epoch) -> Result<&ValidatorSet, RuleFault> {
+        if epoch == self.epoch {
+            return Ok(&self.set);
+        }
+        let unknown = RuleFault::OtherEpoch { expected: self.epoch, found: epoch };
+        self.earlier.get(&epoch).map(Arc::as_ref).ok_or(unknown)
+    }
+
+    /// Whether a quorum of its epoch signed exactly this execution.
     ///
     /// # Errors
     /// The rule broken, or the first signer whose signature doesn't verify.
     pub fn verify_execution(&self, certificate: &ExecutionCertificate) -> Result<(), ProofFault> {
-        admit_execution_certificate(certificate, self.epoch, self.set.quorum())?;
         let execution = certificate.execution;
+        admit_execution_certificate(certificate, execution.epoch, self.set_of(execution.epoch)?.quorum())?;
         self.verify_statements(certificate.signatures.iter().map(|(validator, signature)| Signed {
             statement: ExecutionVote { execution, validator: *validator },
             signature: *signature,
@@ -73,7 +101,8 @@ impl EpochInfo {
         let signed: Vec<(ValidatorIndex, PublicKey, Vec<u8>, Signature)> = statements
             .map(|signed| {
                 let signer = signed.signer();
-                let info = self.set.validator(signer).ok_or(RuleFault::UnknownValidator(signer))?;
+                let set = self.set_of(signed.statement.epoch())?;
+                let info = set.validator(signer).ok_or(RuleFault::UnknownValidator(signer))?;
                 let message = signing_bytes(&self.cluster, &signed.statement);
                 Ok((signer, info.consensus_key, message, signed.signature))
             })

@@ -10,7 +10,7 @@
 //! A proof is data from a stranger until `verify` has returned something: [`VerifiedReceipt`],
 //! [`VerifiedState`] and [`VerifiedOrder`] are made there alone, after every signature was checked under the one acceptance
 //! rule of `quorate-crypto`. No I/O, no clock, nothing but `types` and `crypto`: small enough for any
-//! verifier. The chain of checkpoint certificates over epochs isn't here yet.
+//! verifier. [`EpochInfo`] follows the chain of checkpoint certificates over epochs.
 
 mod container;
 mod epoch;

@@ -42,12 +42,13 @@ impl OrderProof {
         Ok(file::read(MAGIC, bytes)?)
     }
 
-    /// Checks that the proposals are one chain and that a quorum of `epoch` committed its end.
+    /// Checks that the proposals are one chain and that a quorum of its epoch committed its end.
     ///
     /// # Errors
     /// What doesn't hold.
     pub fn verify(&self, epoch: &EpochInfo) -> Result<VerifiedOrder, ProofFault> {
-        admit_segment(&self.segment, epoch.epoch, epoch.set.quorum())?;
+        let found = self.segment.certificate.epoch;
+        admit_segment(&self.segment, found, epoch.set_of(found)?.quorum())?;
         epoch.verify_statements(self.segment.certificate.votes())?;
         Ok(VerifiedOrder { proposals: self.segment.proposals.clone() })
     }

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use quorate_types::epoch::EpochStart;
 use quorate_types::execution::ExecutionCertificate;
 
 use crate::{EpochInfo, ProofFault, ReceiptProof, VerifiedReceipt};
@@ -10,7 +11,7 @@ use crate::{EpochInfo, ProofFault, ReceiptProof, VerifiedReceipt};
 /// Certificates remembered: answers come from the last few sequences.
 const REMEMBERED: usize = 16;
 
-/// Verifies receipts of one epoch and remembers the certificates that it has verified last, signatures
+/// Verifies receipts and remembers the certificates that it has verified last, signatures
 /// included: a proof with any other signature is checked in full.
 #[derive(Clone, Debug)]
 pub struct ReceiptVerifier {
@@ -23,6 +24,20 @@ impl ReceiptVerifier {
     #[must_use]
     pub const fn new(epoch: EpochInfo) -> Self {
         Self { epoch, verified: VecDeque::new() }
+    }
+
+    /// The epochs known.
+    #[must_use]
+    pub const fn epoch(&self) -> &EpochInfo {
+        &self.epoch
+    }
+
+    /// Goes on into the next epoch, as [`EpochInfo::follow`].
+    ///
+    /// # Errors
+    /// What doesn't hold.
+    pub fn follow(&mut self, start: &EpochStart) -> Result<(), ProofFault> {
+        self.epoch.follow(start)
     }
 
     /// As [`ReceiptProof::verify`].

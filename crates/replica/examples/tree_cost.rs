@@ -13,8 +13,9 @@ use std::time::Duration;
 use quorate_crypto::{Digest, SecretKey, sha256};
 use quorate_replica::machine::{Block, Charter, Ordered, execute, tree};
 use quorate_storage::{Change as Write, WriteBatch};
+use quorate_types::epoch::EpochDefinition;
 use quorate_types::genesis::Administrators;
-use quorate_types::ids::{BlockTime, ClusterId, Sequence, ValidatorIndex};
+use quorate_types::ids::{BlockTime, ClusterId, Epoch, Sequence, ValidatorIndex};
 use quorate_types::kind::{Access, Consistency, EntityType, Kind, Kinds};
 use quorate_types::operation::{Change, EntityId, OperationBuilder};
 use quorate_types::parameters::Parameters;
@@ -30,7 +31,7 @@ struct World {
     state: Entries,
     pages: Entries,
     cache: tree::Cache,
-    parameters: Parameters,
+    epoch: EpochDefinition,
     kinds: Kinds,
     administrators: Administrators,
     sequence: u64,
@@ -59,7 +60,13 @@ fn main() {
         state: Entries::new(),
         pages: Entries::new(),
         cache: tree::Cache::default(),
-        parameters: Parameters::default(),
+        epoch: EpochDefinition {
+            epoch: Epoch(0),
+            start: Sequence(0),
+            validators: Vec::new(),
+            learners: Vec::new(),
+            parameters: Parameters::default(),
+        },
         kinds: Kinds::new([kind]),
         administrators: Administrators { threshold: 1, keys: Vec::new() },
         sequence: 0,
@@ -101,10 +108,10 @@ impl World {
             ordered: &ordered,
             cluster: ClusterId(Digest::ZERO),
             tips: &[],
+            before: None,
         };
         let began = on_cpu();
-        let charter =
-            Charter { parameters: &self.parameters, kinds: &self.kinds, administrators: &self.administrators };
+        let charter = Charter { epoch: &self.epoch, kinds: &self.kinds, administrators: &self.administrators };
         let done = execute(&self.state, charter, &block).expect("a map never fails");
         cost.execution += on_cpu() - began;
         assert_eq!(done.receipts.len() as u64, OPERATIONS);

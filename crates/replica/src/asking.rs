@@ -36,6 +36,7 @@ impl Replica {
         }
         if let Standing::Asking { heard, .. } = &mut self.standing
             && !status.quarantined
+            && self.context.set.validator(from).is_some()
         {
             heard.insert(from);
         }
@@ -92,6 +93,7 @@ impl Replica {
             // Judged for itself: what it shows of this key is in it (accountability §3.2).
             | Message::Evidence(_)
             | Message::EvidenceHeld(_)
+            | Message::Operation(_)
             | Message::Request(_) => None,
         }
     }

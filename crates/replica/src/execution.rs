@@ -18,15 +18,15 @@ use std::sync::Arc;
 
 use quorate_crypto::Digest;
 use quorate_dag::Point;
-use quorate_machine::{Block, Charter, EntityChange, Ordered, tree};
+use quorate_machine::{Block, Charter, CheckpointRoot, EntityChange, Ordered, tree};
 use quorate_storage::{StateOf, Store, StoreError, TreeOf, WriteBatch};
 use quorate_types::bundle::Bundle;
 use quorate_types::codec::encode_list;
+use quorate_types::epoch::EpochDefinition;
 use quorate_types::execution::Execution;
 use quorate_types::genesis::Administrators;
 use quorate_types::ids::{BundleNumber, ClusterId, OperationId, Sequence, ValidatorIndex};
 use quorate_types::kind::Kinds;
-use quorate_types::parameters::Parameters;
 use quorate_types::proposal::Proposal;
 use quorate_types::receipt::{Judgement, Receipt};
 
@@ -38,8 +38,8 @@ use crate::records::{self, ExecutedMark, Judged, Place, RecordError};
 pub struct ExecutionSetup {
     /// The cluster.
     pub cluster: ClusterId,
-    /// The epoch's parameters.
-    pub parameters: Arc<Parameters>,
+    /// The epoch: its validators and parameters.
+    pub epoch: Arc<EpochDefinition>,
     /// The kinds of entities that the genesis declares.
     pub kinds: Arc<Kinds>,
     /// Who may change the cluster.
@@ -48,7 +48,7 @@ pub struct ExecutionSetup {
 
 impl ExecutionSetup {
     fn charter(&self) -> Charter<'_> {
-        Charter { parameters: &self.parameters, kinds: &self.kinds, administrators: &self.administrators }
+        Charter { epoch: &self.epoch, kinds: &self.kinds, administrators: &self.administrators }
     }
 }
 
@@ -72,6 +72,8 @@ pub struct Executed {
     pub execution: Execution,
     /// How many operations wait for parents: while there are any, the primary proposes on (protocol §3.1).
     pub waiting: u32,
+    /// The epoch's last sequence, if what executed has fixed it (protocol §8.4).
+    pub ends: Option<Sequence>,
 }
 
 /// What executing a job gave.
@@ -135,7 +137,14 @@ pub fn execute<S: Store>(
     let last = records::executed().read(store)?;
     admit_next(last.as_ref(), job)?;
     let ordered = expand(&job.bundles);
-    let points = points_after(last.map(|mark| mark.points).unwrap_or_default(), &job.bundles);
+    // Lanes are empty at an epoch's start (protocol §8.4).
+    let before_it = last.as_ref().map(|mark| CheckpointRoot {
+        sequence: mark.execution.sequence,
+        time: mark.time,
+        root: mark.execution.state_root,
+    });
+    let before = last.filter(|mark| mark.execution.epoch == job.proposal.epoch);
+    let points = points_after(before.map(|mark| mark.points).unwrap_or_default(), &job.bundles);
     let mut tips = Vec::new();
     encode_list(&points, &mut tips);
     let block = Block {
@@ -145,6 +154,7 @@ pub fn execute<S: Store>(
         ordered: &ordered,
         cluster: setup.cluster,
         tips: &tips,
+        before: before_it,
     };
     let done = quorate_machine::execute(&StateOf(store), setup.charter(), &block)?;
     let tree::Updated { root, writes } = tree::update(&TreeOf(store), cache, tree::changes(&done.writes))?;
@@ -168,7 +178,7 @@ pub fn execute<S: Store>(
     }
     records::result(job.sequence).put(&mut batch, &execution);
     records::executed().put(&mut batch, &ExecutedMark { execution, time: job.proposal.time, points });
-    let executed = Executed { execution, waiting: done.waiting.operations };
+    let executed = Executed { execution, waiting: done.waiting.operations, ends: done.ends };
     Ok(ExecutedBatch { batch, executed, receipts: done.receipts, judgements: done.judgements, changes: done.changes })
 }
 

@@ -11,8 +11,7 @@ use quorate_consensus::Now;
 use quorate_crypto::Digest;
 use quorate_dag::Want;
 use quorate_types::bundle::Bundle;
-use quorate_types::ids::ValidatorIndex;
-use quorate_types::message::Request;
+use quorate_types::ids::{Epoch, ValidatorIndex};
 use quorate_types::set::indices;
 
 use crate::outbox::Outbox;
@@ -38,6 +37,7 @@ struct Asked {
 #[derive(Debug)]
 pub(crate) struct Fetching {
     me: ValidatorIndex,
+    epoch: Epoch,
     validators: usize,
     again_ms: u64,
     asked: BTreeMap<(ValidatorIndex, Digest), Asked>,
@@ -50,9 +50,10 @@ pub(crate) struct Fetching {
 }
 
 impl Fetching {
-    pub(crate) const fn new(me: ValidatorIndex, validators: usize, again_ms: u64) -> Self {
+    pub(crate) const fn new((me, epoch): (ValidatorIndex, Epoch), validators: usize, again_ms: u64) -> Self {
         Self {
             me,
+            epoch,
             validators,
             again_ms,
             asked: BTreeMap::new(),
@@ -123,8 +124,7 @@ impl Fetching {
         let attempts = before.map_or(0, |asked| asked.attempts).wrapping_add(1);
         let told_by = before.and_then(|asked| asked.told_by);
         self.asked.insert(key, Asked { want, at_ms: now.monotonic_ms, attempts, of: Some(of), told_by });
-        let Want { lane, from, to, tip } = want;
-        out.ask(of, Request::Bundles { lane, from, to, tip });
+        out.ask(of, want.request(self.epoch));
     }
 
     /// Notes that something is missing that may well be under way: asked for if it doesn't come by itself.
@@ -181,7 +181,7 @@ mod tests {
     /// protocol §9.5: a status tells of what it likes; of each peer and lane one tip is asked for, of that peer.
     #[test]
     fn what_a_peers_status_makes_up_crowds_out_nothing() {
-        let mut fetching = Fetching::new(ValidatorIndex(0), 4, 100);
+        let mut fetching = Fetching::new((ValidatorIndex(0), Epoch(0)), 4, 100);
         let mut out = Outbox::default();
         let primary = ValidatorIndex(2);
         fetching.want(at(0), want(1, 1, 0), primary, &mut out);
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn what_a_proposal_names_after_a_status_told_of_it_stays_whatever_the_status_says_then() {
-        let mut fetching = Fetching::new(ValidatorIndex(0), 4, 100);
+        let mut fetching = Fetching::new((ValidatorIndex(0), Epoch(0)), 4, 100);
         let mut out = Outbox::default();
         fetching.want_of_status(at(0), want(1, 7, 7), ValidatorIndex(3), &mut out);
         fetching.want(at(1), want(1, 7, 7), ValidatorIndex(2), &mut out);
@@ -211,7 +211,7 @@ mod tests {
     /// protocol §9.5
     #[test]
     fn the_oldest_question_is_forgotten_first() {
-        let mut fetching = Fetching::new(ValidatorIndex(0), 4, 100);
+        let mut fetching = Fetching::new((ValidatorIndex(0), Epoch(0)), 4, 100);
         let mut out = Outbox::default();
         for salt in 0..=MAX_WANTS as u64 {
             fetching.want(at(salt), want(1 + (salt % 3) as u16, salt, salt), ValidatorIndex(2), &mut out);

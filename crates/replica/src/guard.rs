@@ -12,6 +12,7 @@ use quorate_types::bundle::BundleHeader;
 use quorate_types::execution::{Execution, ExecutionVote};
 use quorate_types::freshness::Freshness;
 use quorate_types::ids::{BlockTime, BundleNumber, ClusterId, Sequence, View};
+use quorate_types::operation::{Operation, OperationBuilder, SystemChange};
 use quorate_types::signed::{Signed, Statement, signing_bytes};
 use quorate_types::view_change::{Complaint, NewView, ViewChange, ViewChangeMessage};
 use quorate_types::vote::{Phase, Vote};
@@ -241,6 +242,13 @@ impl SigningGuard {
     /// A freshness statement. It contradicts nothing, so it needs no record (data-model §5.3).
     pub(crate) fn freshness(&self, statement: Freshness) -> Signed<Freshness> {
         self.sign(statement)
+    }
+
+    /// A validator's word about its own store: the only thing that is signed in quarantine. Its tag is its own, and it
+    /// contradicts nothing (protocol §7.4).
+    pub(crate) fn own_word(&self, builder: OperationBuilder, word: &SystemChange) -> Option<Operation> {
+        let is_own = word.is_own_word();
+        is_own.then(|| builder.system(word.clone()).sign(&self.key).ok()).flatten()
     }
 
     /// Whether these records know the vote that the key has signed, or have settled its place.

@@ -7,9 +7,10 @@
 //! validators' requests from the store ([`serve`]), carries jobs out ([`execution`]) off this path, and gives
 //! the result back as [`Event::Executed`]. A failed save stops the node.
 //!
-//! Far behind, or with a wrong state: [`transfer`]. Starting again: [`recover`]. What lies where in the store: [`records`].
+//! The next epoch: [`epochs`]. Far behind, or with a wrong state: [`transfer`]. Starting again: [`recover`]. What lies where in the store: [`records`].
 
 mod asking;
+pub mod epochs;
 mod evidence;
 pub mod execution;
 mod executions;
@@ -24,6 +25,7 @@ mod recovery;
 mod replica;
 mod report;
 mod results;
+mod returning;
 pub mod serve;
 mod signing;
 mod standing;

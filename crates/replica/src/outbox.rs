@@ -11,7 +11,7 @@ use quorate_storage::{Family, WriteBatch};
 use quorate_types::evidence::Evidence;
 use quorate_types::execution::ExecutionCertificate;
 use quorate_types::freshness::{FreshnessAnswer, Nonce};
-use quorate_types::ids::{BlockTime, OperationId, Sequence, ValidatorIndex, View};
+use quorate_types::ids::{BlockTime, Epoch, OperationId, Sequence, ValidatorIndex, View};
 use quorate_types::message::Message;
 use quorate_types::operation::Operation;
 use quorate_types::verified::Verified;
@@ -95,6 +95,10 @@ pub struct Outbox {
     /// The state of this checkpoint is here: once the records are durable and what was handed out is executed, the
     /// shell puts it in place ([`crate::transfer::install`]) and goes on with [`crate::Replica::resume`].
     pub install: Option<Sequence>,
+    /// The epoch is over here, and this one follows; or this store turned out to be another incarnation, in the same one.
+    /// Once the records are durable, the shell ends this replica and builds it anew, as after a restart
+    /// ([`crate::epochs::current`], [`crate::recover`]).
+    pub enters: Option<Epoch>,
     /// For clients, people and metrics.
     pub notices: Vec<Notice>,
 }
@@ -108,6 +112,7 @@ impl Outbox {
             && self.now.is_empty()
             && self.execute.is_empty()
             && self.install.is_none()
+            && self.enters.is_none()
             && self.notices.is_empty()
     }
 

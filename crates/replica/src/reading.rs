@@ -43,7 +43,8 @@ impl Replica {
         let certificate = self.core.highest_commit().cloned();
         let committed = certificate.as_ref().map_or(Sequence::ZERO, |commit| commit.claim.sequence);
         // What was delivered is certified; should that ever not hold, silence is safe and a low claim is not.
-        if committed < self.core.tip().sequence {
+        // Where nothing was committed in the epoch, its start stands for that, as in a view change (protocol §2.6).
+        if committed.max(self.context.start.0) < self.core.tip().sequence {
             return None;
         }
         let statement = Freshness { epoch: self.context.epoch, nonce, committed, validator: self.me };

@@ -12,11 +12,13 @@
 //! | `Meta` | `stable` | the stable checkpoint |
 //! | `Meta` | `delivered` | [`Delivered`] |
 //! | `Meta` | `stable` | sequence of the stable checkpoint |
+//! | `Meta` | `epoch` | the epoch entered last; none before the first change |
 //! | `Meta` | `pruned` | the highest sequence that isn't kept any more |
 //! | `Meta` | `swept` | after a transfer: how far what lies below `pruned` has been deleted |
 //! | `Meta` | `transfer`, `installing` | [`TransferMark`]; the checkpoint whose state is being put in place |
 //! | `Meta` | `wrong-from`, `divergence` | since when the state is wrong; [`Divergence`], for inspection |
 //! | `Protocol` | `view` | [`ViewState`] |
+//! | `Protocol` | `left-lane` ‖ epoch | own index in the epoch before, and the own bundle that was ordered last there |
 //! | `Protocol` | `complaint` ‖ epoch | own newest complaint |
 //! | `Protocol` | `view-change` ‖ epoch, view | own view change |
 //! | `Protocol` | `new-view` ‖ epoch, view | the new view accepted |
@@ -30,6 +32,7 @@
 //! | `Certificates` | 1 ‖ sequence | commit certificate |
 //! | `Certificates` | 2 ‖ sequence | execution certificate |
 //! | `Certificates` | 3 ‖ sequence | own result of execution |
+//! | `Certificates` | 4 ‖ epoch | how it was entered: [`EpochStart`] |
 //! | `Bundles` | epoch, lane, number, digest | bundle |
 //! | `Receipts` | sequence, index | receipt |
 //! | `Operations` | operation id | [`Place`] of its receipt |
@@ -48,6 +51,7 @@ use quorate_crypto::Digest;
 use quorate_storage::{Family, Snapshot};
 use quorate_types::bundle::{Bundle, BundleHeader};
 use quorate_types::codec::Canonical;
+use quorate_types::epoch::EpochStart;
 use quorate_types::evidence::Evidence;
 use quorate_types::execution::{Execution, ExecutionCertificate, ExecutionVote};
 use quorate_types::ids::{BundleNumber, Epoch, OperationId, Sequence, ValidatorIndex, View};
@@ -63,9 +67,9 @@ use crate::transfer::{Divergence, TransferMark};
 
 pub use self::check::admit;
 pub use self::ranges::{
-    bundles_above, bundles_between, commits_from, evidence_kept, executions_from, highest_bundle, highest_commit,
-    highest_committed, highest_new_view, highest_view_change, new_views, own_execution_votes_above, proposals,
-    receipts_at, results_above, votes_above, votes_at,
+    bundles_above, bundles_between, bundles_of, commits_from, evidence_kept, executions_from, highest_bundle,
+    highest_commit, highest_committed, highest_new_view, highest_view_change, new_views, own_execution_votes_above,
+    proposals, receipts_at, results_above, votes_above, votes_at,
 };
 pub use self::slot::{Record, RecordError, Slot};
 pub use self::values::{Delivered, ExecutedMark, Judged, Place, ViewState};
@@ -83,6 +87,7 @@ const PREPARED: u8 = 0;
 const COMMITS: u8 = 1;
 const EXECUTIONS: u8 = 2;
 const RESULTS: u8 = 3;
+const EPOCHS: u8 = 4;
 
 /// The cluster that the store belongs to: its genesis file's digest.
 #[must_use]
@@ -124,6 +129,25 @@ pub fn delivered() -> Slot<Delivered> {
 #[must_use]
 pub fn stable() -> Slot<Sequence> {
     Slot::new(Family::Meta, b"stable".to_vec())
+}
+
+/// The epoch that this validator entered last; none before the first change of the set (protocol §8.4).
+#[must_use]
+pub fn epoch() -> Slot<Epoch> {
+    Slot::new(Family::Meta, b"epoch".to_vec())
+}
+
+/// How an epoch after the first began: what leads from the epoch before to it.
+#[must_use]
+pub fn epoch_start(epoch: Epoch) -> Slot<EpochStart> {
+    Slot::new(Family::Certificates, key(&[EPOCHS], &[&epoch]))
+}
+
+/// What the own lane of the epoch before `epoch` was, and how far it was ordered: what lies above is bundled again
+/// (protocol §8.4).
+#[must_use]
+pub fn left_lane(epoch: Epoch) -> Slot<(ValidatorIndex, BundleNumber)> {
+    Slot::new(Family::Protocol, key(LEFT_LANE, &[&epoch]))
 }
 
 /// What lies at or below this sequence has left the store (protocol §8.1).
@@ -229,6 +253,7 @@ pub fn new_view(epoch: Epoch, view: View) -> Slot<Signed<NewView>> {
 
 const VIEW_CHANGE: &[u8] = b"view-change";
 const NEW_VIEW: &[u8] = b"new-view";
+const LEFT_LANE: &[u8] = b"left-lane";
 
 /// The one vote kept of a validator for a view, sequence and phase: own, or first seen.
 #[must_use]

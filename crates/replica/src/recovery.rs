@@ -9,17 +9,20 @@ use quorate_dag::{LaneLimits, Lanes, LanesConfig, Point};
 use quorate_storage::{Durability, StateOf, Store, WriteBatch};
 use quorate_types::evidence::Evidence;
 use quorate_types::ids::{BlockTime, BundleNumber, ClusterId, Sequence, ValidatorIndex, View};
+use quorate_types::operation::Operation;
 use quorate_types::proposal::Proposal;
 use quorate_types::signed::Signed;
 use quorate_types::verified::Context;
 use quorate_types::view_change::ViewChangeMessage;
 use quorate_types::vote::Vote;
 
+use crate::epochs::EpochError;
 use crate::executions::Executions;
 use crate::fetching::Fetching;
 use crate::guard::{SignedBefore, SigningGuard};
 use crate::records::{self, Delivered, Record, RecordError};
 use crate::replica::Replica;
+use crate::returning::{Returning, renew};
 use crate::standing::{Ended, Quarantine, Standing};
 use crate::suspecting::Suspecting;
 use crate::transfer::{InstallError, Transfer, install};
@@ -33,6 +36,8 @@ pub struct Setup {
     pub me: ValidatorIndex,
     /// The consensus key; it goes into the signing guard and nowhere else.
     pub key: SecretKey,
+    /// Random: the store's new nonce, should it turn out not to be the one that signed last (protocol §7.4).
+    pub fresh: [u8; 32],
 }
 
 /// What the guard file holds (protocol §7.2).
@@ -68,6 +73,9 @@ pub enum RecoverError {
     /// A state that was received can't be put in place.
     #[error(transparent)]
     Install(#[from] InstallError),
+    /// The epoch can't be told, or entered.
+    #[error(transparent)]
+    Epoch(#[from] EpochError),
     /// A chain of records is broken.
     #[error("the store lacks the proposal delivered at sequence {0}")]
     MissingProposal(Sequence),
@@ -116,6 +124,9 @@ fn judge_store<S: Store>(
     if cfg!(mutant = "signs-after-lost-store") {
         return Ok(None);
     }
+    if known.is_none() {
+        return Ok(Some(Quarantine::NotAValidator));
+    }
     if known != Some(incarnation) {
         return Ok(Some(Quarantine::OtherIncarnation));
     }
@@ -146,13 +157,15 @@ impl Replica {
     /// # Errors
     /// If the store can't be read.
     pub fn resume<S: Store>(self, store: &S, now: Now) -> Result<Self, RecoverError> {
-        let Self { context, me, guard, standing, batch, suspecting, .. } = self;
+        let Self { context, me, guard, standing, batch, returning, suspecting, .. } = self;
         let quarantine = match standing {
             Standing::Quarantined(Quarantine::Diverged { .. } | Quarantine::Earlier(Ended::Diverged(_))) => None,
             Standing::Quarantined(reason) => Some(reason),
             Standing::Asking { .. } | Standing::Signing => None,
         };
-        let resumed = build(store, Setup { context, me, key: guard.into_key() }, quarantine, now)?;
+        // The nonce stays: what else was wrong with the store was seen at the start.
+        let setup = Setup { context, me, key: guard.into_key(), fresh: returning.incarnation };
+        let resumed = build(store, setup, quarantine, now)?;
         Ok(Self { batch: resumed.batch.max(batch), suspecting, ..resumed })
     }
 }
@@ -194,7 +207,7 @@ pub fn guard_file_to_write<S: Store>(
 }
 
 fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now: Now) -> Result<Replica, RecoverError> {
-    let Setup { context, me, key } = setup;
+    let Setup { context, me, key, fresh: nonce } = setup;
     let epoch = context.epoch;
     let (start_sequence, start_digest) = context.start;
     let start = Link { sequence: start_sequence, digest: start_digest, time: BlockTime::ZERO };
@@ -206,13 +219,10 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
     let signed = signed_before(store, &context, me, (stable, certified))?;
     let recovered = recovered_core(store, &context, &delivered, (stable, executed))?;
     let own_bundle = signed.bundle;
-    let config = Config { me, epoch, quorum: context.quorum(), parameters: context.parameters.clone(), start };
-    let limits = LaneLimits::of(&context.parameters);
-    let lanes_config = LanesConfig { me, epoch, validators: context.set.size(), limits };
-    let mut lanes = Lanes::new(lanes_config, delivered.link.digest, delivered.points.clone());
-    let bundles = records::bundles_above(store, epoch, &padded(delivered.points, context.set.size()))?;
-    // A fault in the own lane mutes it: nothing is bundled, the rest works (the lanes remember it).
-    let lane_fault = lanes.restore(bundles, own_bundle).is_err();
+    let (parameters, learners) = (context.parameters.clone(), context.set.learners().len());
+    let everyone = context.set.everyone().count();
+    let config = Config { me, epoch, quorum: context.quorum(), learners, parameters, start };
+    let (lanes, lane_fault) = recovered_lanes(store, &context, (me, own_bundle), delivered)?;
     let reach = 2 * u64::from(context.parameters.window);
     let executions = recovered_executions(store, &context, (stable, certified), reach)?;
     let mut ledger = Ledger::default();
@@ -224,18 +234,22 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
     let watch = recovered_watch(store, &context, stable)?;
     let needed = context.quorum().quorum().saturating_sub(1);
     let quarantine = quarantine.or(lane_fault.then_some(Quarantine::LostOwnBundles));
+    let returning = recovered_returning(store, &context, (me, &key, nonce), quarantine.as_ref())?;
     let standing = quarantine.map_or(Standing::Asking { heard: Default::default(), needed }, Standing::Quarantined);
     let interval_ms = u64::from(context.parameters.status_interval_ms);
     let under_way = (records::transfer().read(store)?, now);
-    let transfer = Transfer::new((me, context.set.size()), context.quorum().one_correct(), interval_ms, under_way);
+    let transfer = Transfer::new((me, everyone), context.quorum().one_correct(), interval_ms, under_way);
     let diverged = records::wrong_from().read(store)?;
     let mut core = Core::new(config, recovered, now);
     core.set_waiting_room(quorate_machine::read::waiting(&StateOf(store)).map_err(RecordError::from)?.operations > 0);
+    if let Some(last) = quorate_machine::read::epoch_end(&StateOf(store), epoch).map_err(RecordError::from)? {
+        core.set_last(last);
+    }
     Ok(Replica {
         guard: SigningGuard::new(key, context.cluster, signed),
         core,
         suspecting: Suspecting::new(me, context.quorum(), now),
-        fetching: Fetching::new(me, context.set.size(), u64::from(context.parameters.status_interval_ms)),
+        fetching: Fetching::new((me, epoch), context.set.size(), interval_ms),
         batch: records::batch_number().read(store)?.unwrap_or(0),
         rounds: std::collections::VecDeque::new(),
         status_due_ms: now.monotonic_ms,
@@ -243,6 +257,7 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
         bundled_ms: 0,
         transfer,
         is_installing: false,
+        returning,
         diverged,
         awaiting: Default::default(),
         context,
@@ -264,6 +279,43 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
     })
 }
 
+/// The lanes, and whether the own one isn't what was signed: that mutes it. Nothing is bundled then, the rest works (the
+/// lanes remember it).
+fn recovered_lanes<S: Store>(
+    store: &S,
+    context: &Context,
+    (me, own_bundle): (ValidatorIndex, BundleNumber),
+    delivered: Delivered,
+) -> Result<(Lanes, bool), RecordError> {
+    let (epoch, validators) = (context.epoch, context.set.size());
+    let config = LanesConfig { me, epoch, validators, limits: LaneLimits::of(&context.parameters) };
+    let mut lanes = Lanes::new(config, delivered.link.digest, delivered.points.clone());
+    let bundles = records::bundles_above(store, epoch, &padded(delivered.points, validators))?;
+    let lane_fault = lanes.restore(bundles, own_bundle).is_err();
+    for operation in left_behind(store, context, (me, own_bundle))? {
+        lanes.submit(operation);
+    }
+    Ok((lanes, lane_fault))
+}
+
+/// What this validator may have to say to come (back) in; a store that must not sign gets its new nonce here.
+fn recovered_returning<S: Store>(
+    store: &S,
+    context: &Context,
+    (me, key, fresh): (ValidatorIndex, &SecretKey, [u8; 32]),
+    quarantine: Option<&Quarantine>,
+) -> Result<Returning, RecordError> {
+    let known = context.set.validator(me).map(|info| info.incarnation);
+    let incarnation = match quarantine {
+        Some(reason) => renew(store, (known, fresh), reason)?,
+        None => known.unwrap_or_default(),
+    };
+    let interval = u64::from(context.parameters.checkpoint_interval);
+    let executed = records::executed().read(store)?.map(|mark| (mark.execution.sequence, mark.execution.state_root));
+    let checkpoint = executed.filter(|(sequence, _)| sequence.0.is_multiple_of(interval));
+    Ok(Returning::new(key.public(), incarnation, checkpoint))
+}
+
 /// What was seen before the start, so that a contradiction over a restart is found too: the votes, and the new view
 /// that was entered last.
 fn recovered_watch<S: Store>(store: &S, context: &Context, stable: Sequence) -> Result<Watch, RecordError> {
@@ -280,6 +332,20 @@ fn recovered_watch<S: Store>(store: &S, context: &Context, stable: Sequence) -> 
         }
     }
     Ok(watch)
+}
+
+/// protocol §8.4: operations of own bundles that the epoch before didn't order. They wait for a bundle of this epoch, as
+/// long as none was made in it.
+fn left_behind<S: Store>(
+    store: &S,
+    context: &Context,
+    (me, own_bundle): (ValidatorIndex, BundleNumber),
+) -> Result<Vec<Arc<Operation>>, RecordError> {
+    let is_over = own_bundle > BundleNumber::ZERO || context.set.validator(me).is_none();
+    let Some(before) = context.epoch.previous().filter(|_| !is_over) else { return Ok(Vec::new()) };
+    let Some((lane, ordered)) = records::left_lane(context.epoch).read(store)? else { return Ok(Vec::new()) };
+    let bundles = records::bundles_of(store, before, lane, ordered)?;
+    Ok(bundles.into_iter().flat_map(|bundle| bundle.operations).collect())
 }
 
 /// Results and certificates above the stable checkpoint and above the sequence up to which every certificate is
@@ -366,7 +432,7 @@ fn recovered_core<S: Store>(
     let last_vote = own_prepare.map(|vote| vote.statement.claim());
     let mut commits = records::commits_from(store, stable.next())?;
     if commits.is_empty() {
-        commits.extend(records::highest_commit(store)?);
+        commits.extend(records::highest_commit(store, epoch)?);
     }
     let named = votes
         .iter()

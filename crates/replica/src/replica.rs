@@ -22,6 +22,7 @@ use crate::fetching::Fetching;
 use crate::guard::SigningGuard;
 use crate::outbox::{Event, Notice, Outbox};
 use crate::records::{self, Delivered, Record, ViewState};
+use crate::returning::Returning;
 use crate::standing::{Ended, Quarantine, Standing};
 use crate::suspecting::Suspecting;
 use crate::transfer::Transfer;
@@ -85,8 +86,11 @@ pub struct Replica {
     /// The first sequence whose own result isn't the certified one; set until a certified state has replaced the own
     /// one (protocol §8.2).
     pub(crate) diverged: Option<Sequence>,
-    /// A new state is being put in place: nothing is decided until this replica has been built anew.
+    /// A new state is being put in place, or the epoch is over: nothing is decided until this replica has been built
+    /// anew.
     pub(crate) is_installing: bool,
+    /// What brings this validator back, or in.
+    pub(crate) returning: Returning,
     /// When the last own bundle was made, by the monotonic clock.
     pub(crate) bundled_ms: u64,
 }
@@ -178,6 +182,7 @@ impl Replica {
             Message::Freshness(answer) => return self.on_freshness(&answer, out),
             Message::Checkpoint(checkpoint) => return self.on_checkpoint(now, from, checkpoint, out),
             Message::Chunk(chunk) => return self.on_chunk(now, from, &chunk, out),
+            Message::Operation(operation) => return self.on_own_word(operation),
             Message::Request(Request::Freshness(nonce)) => return self.answer_freshness(from, nonce, out),
             Message::Evidence(evidence) => return self.on_evidence(from, *evidence, out),
             Message::EvidenceHeld(id) => return self.on_evidence_held(from, id),
@@ -400,6 +405,9 @@ impl Replica {
             self.recheck(now, out);
             self.send_status(out);
         }
+        self.ask_to_return(now, out);
+        self.end_epoch_if_over(out);
+        self.begin_anew_if_behind(out);
     }
 
     /// architecture §5: idle, a bundle goes out at once; busy, when it is full, or when the previous one has been
@@ -491,6 +499,9 @@ impl Replica {
     }
 
     fn on_status(&mut self, now: Now, from: ValidatorIndex, status: Status, out: &mut Outbox) {
+        if status.epoch != self.context.epoch {
+            return self.on_status_of_another_epoch(now, from, status, out);
+        }
         let interval_ms = u64::from(self.context.parameters.status_interval_ms);
         let told_ms = self.told_own.get(&from).copied();
         let may_tell = told_ms.is_none_or(|told_ms| now.monotonic_ms.saturating_sub(told_ms) >= interval_ms / 2);
@@ -509,6 +520,14 @@ impl Replica {
         }
         self.ask_for_certificates(now, from, status.certified, out);
         self.drive(now, Input::Status(from, Box::new(status)), out);
+    }
+
+    /// protocol §8.4: of a peer that is ahead, what is left of this epoch can be had. One that is behind asks.
+    fn on_status_of_another_epoch(&mut self, now: Now, from: ValidatorIndex, status: Status, out: &mut Outbox) {
+        if status.epoch > self.context.epoch {
+            self.ask_for_certificates(now, from, status.certified, out);
+            self.drive(now, Input::Status(from, Box::new(status)), out);
+        }
     }
 
     /// What waits in the pool for a bundle.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use quorate_consensus::Held;
 use quorate_dag::PoolFigures;
-use quorate_types::ids::{BlockTime, Sequence, ValidatorIndex, View};
+use quorate_types::ids::{BlockTime, Epoch, Sequence, ValidatorIndex, View};
 use quorate_types::proposal::LaneTip;
 
 use crate::replica::Replica;
@@ -15,6 +15,10 @@ use crate::transfer::TransferReport;
 /// A replica at one moment.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Its last sequence, once that is known (protocol §8.4).
+    pub ends: Option<Sequence>,
     /// Its view.
     pub view: View,
     /// Whether it votes there.
@@ -87,6 +91,8 @@ impl Replica {
             Some(PeerReport { committed, executed, stable, heard_ms })
         };
         Report {
+            epoch: self.context.epoch,
+            ends: core.last(),
             view: core.view(),
             is_active: core.is_active(),
             primary: core.primary(),

@@ -24,6 +24,13 @@ impl Replica {
         let execution = executed.execution;
         self.executed = self.executed.max(execution.sequence);
         self.core.set_waiting_room(executed.waiting > 0);
+        let interval = u64::from(self.context.parameters.checkpoint_interval);
+        if execution.sequence.0.is_multiple_of(interval) {
+            self.returning.checkpoint = Some((execution.sequence, execution.state_root));
+        }
+        if let Some(last) = executed.ends {
+            self.core.set_last(last);
+        }
         self.executions.on_own(execution);
         self.vote_on_results(now, out);
         self.drive(now, Input::Executed(execution.sequence), out);

@@ -13,22 +13,18 @@ use quorate_types::codec::Canonical;
 use quorate_types::ids::{BundleNumber, Epoch, Sequence, ValidatorIndex};
 use quorate_types::limits::{MAX_BUNDLES_PER_ANSWER, MAX_SEGMENT_PROPOSALS};
 use quorate_types::message::{Message, Request, Segment};
+use quorate_types::proposal::Proposal;
 
 use crate::records::{self, RecordError};
 
 /// Execution certificates in one answer at most.
 const MAX_CERTIFICATES: usize = 64;
 
-/// Answers `request` out of `store`; bundles are those of `epoch`. Empty if nothing asked for is kept.
+/// Answers `request` out of `store`, whichever epoch it is about. Empty if nothing asked for is kept.
 ///
 /// # Errors
 /// If the store fails or its records are damaged.
-pub fn answer<S: Store>(
-    store: &S,
-    epoch: Epoch,
-    request: &Request,
-    budget_bytes: usize,
-) -> Result<Vec<Message>, RecordError> {
+pub fn answer<S: Store>(store: &S, request: &Request, budget_bytes: usize) -> Result<Vec<Message>, RecordError> {
     match *request {
         Request::Proposal(digest) => {
             let found = records::proposal(&digest).read(store)?;
@@ -38,7 +34,9 @@ pub fn answer<S: Store>(
             let found = segment(store, from, budget_bytes)?;
             Ok(found.map(|segment| Message::Segment(Box::new(segment))).into_iter().collect())
         }
-        Request::Bundles { lane, from, to, tip } => bundles(store, epoch, &Span { lane, from, to, tip }, budget_bytes),
+        Request::Bundles { epoch, lane, from, to, tip } => {
+            bundles(store, epoch, &Span { lane, from, to, tip }, budget_bytes)
+        }
         Request::Execution(from) => {
             let found = records::executions_from(store, from, MAX_CERTIFICATES)?;
             Ok(found.into_iter().map(Message::ExecutionCertificate).collect())
@@ -76,8 +74,8 @@ fn bundles<S: Store>(store: &S, epoch: Epoch, span: &Span, budget_bytes: usize) 
     Ok(found)
 }
 
-/// The delivered chain from a sequence on, up to the last one within the budget that has a commit
-/// certificate of its own, or the first one if none is within it.
+/// The delivered chain from a sequence on, up to the last one of the same epoch within the budget that has a commit
+/// certificate of its own, or the first one if none is within it. An epoch's last sequence has one (protocol §8.4).
 fn segment<S: Store>(store: &S, from: Sequence, budget_bytes: usize) -> Result<Option<Segment>, RecordError> {
     let (mut proposals, mut left) = (Vec::new(), budget_bytes);
     let mut end = None;
@@ -85,6 +83,9 @@ fn segment<S: Store>(store: &S, from: Sequence, budget_bytes: usize) -> Result<O
     while proposals.len() < MAX_SEGMENT_PROPOSALS {
         let Some(digest) = records::committed(at).read(store)? else { break };
         let Some(proposal) = records::proposal(&digest).read(store)? else { break };
+        if proposals.first().is_some_and(|first: &Proposal| first.epoch != proposal.epoch) {
+            break;
+        }
         let size = proposal.to_bytes().len();
         if size > left && end.is_some() {
             break;
@@ -112,7 +113,7 @@ mod tests {
     use quorate_types::execution::{Execution, ExecutionCertificate};
     use quorate_types::ids::{BlockTime, View};
     use quorate_types::operation::{Change, EntityId, OperationBuilder};
-    use quorate_types::proposal::{Payload, Proposal};
+    use quorate_types::proposal::Payload;
     use quorate_types::signed::Signed;
     use quorate_types::value::Value;
     use quorate_types::vote::{Certificate, Claim, Phase};
@@ -143,7 +144,7 @@ mod tests {
     }
 
     fn served(store: &MemoryStore, from: u64, budget: usize) -> Option<(u64, u64, u64)> {
-        let messages = answer(store, EPOCH, &Request::Segment(Sequence(from)), budget).unwrap();
+        let messages = answer(store, &Request::Segment(Sequence(from)), budget).unwrap();
         let [Message::Segment(segment)] = &messages[..] else { return None };
         let (first, last) = (segment.proposals.first()?, segment.proposals.last()?);
         assert_eq!(segment.certificate.claim.digest, last.digest());
@@ -178,8 +179,8 @@ mod tests {
         let store = MemoryStore::default();
         let proposals = chain(&store, 2, |_| false);
         let wanted = Request::Proposal(proposals[1].digest());
-        assert_eq!(answer(&store, EPOCH, &wanted, 0), Ok(vec![Message::Proposal(proposals[1].clone())]));
-        assert_eq!(answer(&store, EPOCH, &Request::Proposal(Digest::ZERO), 0), Ok(Vec::new()));
+        assert_eq!(answer(&store, &wanted, 0), Ok(vec![Message::Proposal(proposals[1].clone())]));
+        assert_eq!(answer(&store, &Request::Proposal(Digest::ZERO), 0), Ok(Vec::new()));
         let execution = Execution {
             epoch: EPOCH,
             sequence: Sequence(1),
@@ -191,9 +192,9 @@ mod tests {
         let mut batch = WriteBatch::new();
         records::execution(Sequence(1)).put(&mut batch, &certificate);
         store.write(batch, Durability::Synced).unwrap();
-        let found = answer(&store, EPOCH, &Request::Execution(Sequence(1)), 0);
+        let found = answer(&store, &Request::Execution(Sequence(1)), 0);
         assert_eq!(found, Ok(vec![Message::ExecutionCertificate(certificate)]));
-        assert_eq!(answer(&store, EPOCH, &Request::Execution(Sequence(2)), 0), Ok(Vec::new()));
+        assert_eq!(answer(&store, &Request::Execution(Sequence(2)), 0), Ok(Vec::new()));
     }
 
     /// A lane of one-operation bundles.
@@ -232,8 +233,9 @@ mod tests {
         let bundles = lane(&store, 100);
         let size = usize::try_from(bundles[0].size_bytes()).unwrap();
         let ask = |from: u64, to: u64, tip: Digest, budget: usize| -> Vec<u64> {
-            let request = Request::Bundles { lane: LANE, from: BundleNumber(from), to: BundleNumber(to), tip };
-            let answers = answer(&store, EPOCH, &request, budget).unwrap();
+            let request =
+                Request::Bundles { epoch: EPOCH, lane: LANE, from: BundleNumber(from), to: BundleNumber(to), tip };
+            let answers = answer(&store, &request, budget).unwrap();
             let number = |message: &Message| match message {
                 Message::Bundle(bundle) => bundle.header.statement.number.0,
                 other => panic!("{}", other.kind()),

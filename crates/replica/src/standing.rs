@@ -1,8 +1,8 @@
 //! Whether this validator signs (protocol §7.3–§7.6).
 //!
 //! A validator starts by asking its peers for the highest messages of its own key that they hold; what its
-//! records lack means that its store is not the one that signed last. In this version there is no way back
-//! out of quarantine: it follows, executes and serves reads.
+//! records lack means that its store is not the one that signed last. Out of quarantine leads another epoch alone
+//! ([`crate::returning`]); until then it follows, executes and serves reads.
 
 use std::collections::BTreeSet;
 
@@ -31,6 +31,9 @@ pub enum Quarantine {
     /// The state doesn't hold this store's incarnation nonce: another store was, or is, this validator.
     #[error("this store is another incarnation than the one that the cluster knows for this validator")]
     OtherIncarnation,
+    /// It is no validator of this epoch: it follows, to become one, or because it was one.
+    #[error("it is no validator of this epoch")]
+    NotAValidator,
     /// The guard file has seen batches that the store lacks.
     #[error("the store lacks batches that the guard file has seen: store at {store}, guard file at {guard}")]
     BehindGuardFile {
@@ -143,10 +146,20 @@ impl std::fmt::Display for Standing {
                  again after that"
                 )
             }
+            Self::Quarantined(reason @ Quarantine::NotAValidator) => {
+                write!(f, "following, signs nothing: {reason}; it executes and serves reads")
+            }
+            Self::Quarantined(
+                reason @ (Quarantine::KeyUsedElsewhere { .. } | Quarantine::Earlier(Ended::Alarm(_))),
+            ) => write!(
+                f,
+                "in quarantine, signs nothing: {reason}; it follows, executes and serves reads until people have looked \
+                 at it and started it again"
+            ),
             Self::Quarantined(reason) => write!(
                 f,
-                "in quarantine, signs nothing: {reason}; this version has no way back for this validator, it \
-                 follows, executes and serves reads"
+                "in quarantine, signs nothing: {reason}; it follows, executes and serves reads, asks the cluster to take \
+                 it back, and signs again from the next epoch on"
             ),
         }
     }

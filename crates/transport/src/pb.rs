@@ -32,6 +32,7 @@ pub mod entities {
 /// `quorate.operations`: submission, receipts, watching.
 pub mod operations {
     /// Version 1.
+    #[expect(clippy::large_enum_variant, reason = "generated code; one of them lives at a time, while a body is read")]
     pub mod v1 {
         tonic::include_proto!("quorate.operations.v1");
     }

@@ -17,6 +17,7 @@ mod tests;
 
 use quorate_crypto::{PublicKey, sha256};
 
+pub(crate) use self::check::{is_address, is_name};
 pub use self::fault::GenesisError;
 pub use self::names::nearest;
 use crate::ids::ClusterId;

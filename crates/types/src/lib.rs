@@ -1,7 +1,7 @@
 //! The words of Quorate: what validators and clients say to each other, and what can be judged from the
 //! words alone.
 //!
-//! * [`ids`], [`set`], [`quorum`], [`parameters`], [`genesis`], [`kind`]: who takes part, under which rules.
+//! * [`ids`], [`set`], [`epoch`], [`quorum`], [`parameters`], [`genesis`], [`kind`]: who takes part, under which rules.
 //! * [`operation`], [`value`], [`receipt`]: what clients sign and what they are told (data-model §§1–4).
 //! * [`entity`]: what the state holds of an entity; [`sparse`]: the tree over the state (data-model §4.7);
 //!   [`snapshot`]: the state as it is handed from one validator to another (protocol §8.7).
@@ -19,6 +19,7 @@ pub mod bundle;
 pub mod codec;
 pub mod contradiction;
 pub mod entity;
+pub mod epoch;
 pub mod evidence;
 pub mod execution;
 pub mod freshness;

@@ -4,6 +4,13 @@
 /// The most validators that a set may have. Bounds certificates, payloads and bitmaps.
 pub const MAX_VALIDATORS: usize = 256;
 
+/// The most learners that an epoch may have beside its validators; both together have indices below
+/// [`MAX_VALIDATORS`].
+pub const MAX_LEARNERS: usize = 32;
+
+/// Bytes of a validator's address at most.
+pub const MAX_ADDRESS_BYTES: usize = 300;
+
 /// The most operations in one bundle.
 pub const MAX_BUNDLE_OPERATIONS: usize = 4_096;
 

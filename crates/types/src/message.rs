@@ -15,6 +15,7 @@ use crate::execution::{ExecutionCertificate, ExecutionVote};
 use crate::freshness::{FreshnessAnswer, Nonce};
 use crate::ids::{BundleNumber, Epoch, Sequence, ValidatorIndex, View};
 use crate::limits::{MAX_SEGMENT_PROPOSALS, MAX_STATUS_SLOTS, MAX_VALIDATORS};
+use crate::operation::Operation;
 use crate::proposal::{LaneTip, PrePrepare, Proposal};
 use crate::signed::{LAYOUT_VERSION, Signed};
 use crate::snapshot::{Checkpoint, Chunk, Span};
@@ -117,6 +118,8 @@ pub enum Request {
     Segment(Sequence),
     /// Bundles of a lane, with these numbers (both included), in the chain that ends in `tip`.
     Bundles {
+        /// The epoch.
+        epoch: Epoch,
         /// Whose lane.
         lane: ValidatorIndex,
         /// The first number wanted.
@@ -180,6 +183,8 @@ pub enum Message {
     Evidence(Box<Evidence>),
     /// "I keep the evidence with this id, or have no room for it": it needn't be offered again.
     EvidenceHeld(Digest),
+    /// A validator's word about its own store, to be bundled by whoever gets it (protocol §7.4).
+    Operation(Arc<Operation>),
 }
 
 impl Voters {
@@ -237,6 +242,7 @@ impl Message {
             Self::Chunk(_) => "chunk",
             Self::Evidence(_) => "evidence",
             Self::EvidenceHeld(_) => "evidence-held",
+            Self::Operation(_) => "operation",
         }
     }
 
@@ -246,7 +252,12 @@ impl Message {
         match self {
             // Short, and somebody waits for its answer.
             Self::Request(Request::Freshness(_)) => false,
-            Self::Bundle(_) | Self::Segment(_) | Self::Chunk(_) | Self::Request(_) | Self::Evidence(_) => true,
+            Self::Bundle(_)
+            | Self::Segment(_)
+            | Self::Chunk(_)
+            | Self::Request(_)
+            | Self::Evidence(_)
+            | Self::Operation(_) => true,
             _ => false,
         }
     }
@@ -387,8 +398,9 @@ impl Canonical for Request {
                 out.push(2);
                 from.encode(out);
             }
-            Self::Bundles { lane, from, to, tip } => {
+            Self::Bundles { epoch, lane, from, to, tip } => {
                 out.push(3);
+                epoch.encode(out);
                 lane.encode(out);
                 from.encode(out);
                 to.encode(out);
@@ -416,6 +428,7 @@ impl Canonical for Request {
             1 => Digest::decode(input).map(Self::Proposal),
             2 => Sequence::decode(input).map(Self::Segment),
             3 => Ok(Self::Bundles {
+                epoch: Epoch::decode(input)?,
                 lane: ValidatorIndex::decode(input)?,
                 from: BundleNumber::decode(input)?,
                 to: BundleNumber::decode(input)?,
@@ -452,6 +465,7 @@ impl Canonical for Message {
             Self::Chunk(inner) => encode_kind(16, inner.as_ref(), out),
             Self::Evidence(inner) => encode_kind(17, inner.as_ref(), out),
             Self::EvidenceHeld(inner) => encode_kind(18, inner, out),
+            Self::Operation(inner) => encode_kind(19, inner.as_ref(), out),
         }
     }
 
@@ -479,6 +493,7 @@ impl Canonical for Message {
             16 => Chunk::decode(input).map(|inner| Self::Chunk(Box::new(inner))),
             17 => Evidence::decode(input).map(|inner| Self::Evidence(Box::new(inner))),
             18 => Digest::decode(input).map(Self::EvidenceHeld),
+            19 => <Operation as Canonical>::decode(input).map(|inner| Self::Operation(Arc::new(inner))),
             value => Err(DecodeError::Unknown { what: "message kind", value }),
         }
     }

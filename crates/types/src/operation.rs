@@ -11,6 +11,7 @@ mod content;
 mod convert;
 mod fault;
 mod limits;
+mod membership;
 mod schema;
 mod system;
 mod trail;
@@ -30,6 +31,7 @@ pub use self::content::{
 pub(crate) use self::convert::is_kind_name;
 pub use self::fault::{EncodingProblem, Limited, NameRule, OperationFault};
 pub use self::limits::{OperationLimits, admit_operation};
+pub use self::membership::{Ready, Rejoin};
 pub use self::system::SystemChange;
 use crate::codec::{Canonical, DecodeError, Reader, encode_bytes};
 use crate::ids::{ClusterId, OperationId};
@@ -93,6 +95,15 @@ pub fn signing_bytes(cluster: ClusterId, id: OperationId) -> Vec<u8> {
 }
 
 impl OperationContent {
+    /// What the author signs, `id` being that of the body.
+    #[must_use]
+    pub fn signing_bytes(&self, id: OperationId) -> Vec<u8> {
+        match self.system.as_ref().and_then(SystemChange::tag) {
+            Some(tag) => [tag, self.cluster.0.as_bytes(), id.0.as_bytes()].concat(),
+            None => signing_bytes(self.cluster, id),
+        }
+    }
+
     /// The canonical body.
     #[must_use]
     pub fn to_body(&self) -> Bytes {
@@ -151,6 +162,12 @@ impl Operation {
         self.content.nonce
     }
 
+    /// Whether it is a validator's word about its own store, which has no nonce (protocol §7.4).
+    #[must_use]
+    pub fn is_own_word(&self) -> bool {
+        self.content.system.as_ref().is_some_and(SystemChange::is_own_word)
+    }
+
     /// The bytes that arrived, and the signature.
     #[must_use]
     pub const fn signed(&self) -> &SignedOperation {
@@ -166,7 +183,7 @@ impl Operation {
     /// What the signature is over.
     #[must_use]
     pub fn signing_bytes(&self) -> Vec<u8> {
-        signing_bytes(self.content.cluster, self.id)
+        self.content.signing_bytes(self.id)
     }
 
     /// Bytes that count against limits and quotas: body and signature.

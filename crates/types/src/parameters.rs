@@ -4,6 +4,7 @@
 //! the file that `quorate init` writes are made from it. [`Parameters::check`] also holds the relations
 //! between them, so a [`Parameters`] that was checked is one that the protocol can run with.
 
+use crate::codec::{Canonical, DecodeError, Reader, encode_list};
 use crate::limits::{MAX_BUNDLE_OPERATIONS, MAX_OPERATION_BYTES};
 use crate::operation::OperationLimits;
 
@@ -134,6 +135,8 @@ parameters! {
         "When the last stable checkpoint is older, with sequences above it, empty proposals lead to the next one.";
     min_epoch_sequences: 4_096, 32 => 1 << 24, "sequences",
         "E_min: the shortest epoch, so that a change of validators has taken effect before the next. At least 16 W.";
+    min_validators: 1, 1 => 224, "validators",
+        "So many validators must be left after a change of the set. 4 tolerate one faulty validator, fewer none; a cluster that is to stay above that sets it.";
     waiting_sequences: 256, 1 => 65_536, "sequences",
         "D, first half: an operation waits for its parents so long, then its receipt says MISSING_PARENT. Lapses when both halves have passed.";
     waiting_ms: 30 * SECOND, 1 => HOUR, "ms",
@@ -254,6 +257,13 @@ impl Parameters {
         ]
     }
 
+    /// One parameter's value, and whether there is one of this name.
+    #[must_use]
+    pub fn value_of(&self, name: &str) -> Option<u32> {
+        let mut parameters = *self;
+        parameters.named(name).copied()
+    }
+
     /// The limits on one operation.
     #[must_use]
     pub const fn operation_limits(&self) -> OperationLimits {
@@ -282,6 +292,26 @@ impl Parameters {
             text.push_str(&format!("| `{name}` | {default} | {low} | {high} | {unit} | {reason} |\n"));
         }
         text
+    }
+}
+
+impl Canonical for Parameters {
+    fn encode(&self, out: &mut Vec<u8>) {
+        encode_list(&self.values(), out);
+    }
+
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let values: Vec<u32> = input.list(Self::TABLE.len(), "parameters")?;
+        let mut parameters = Self::default();
+        let rule = "every parameter has a value, in its order";
+        if values.len() != Self::TABLE.len() {
+            return Err(DecodeError::Malformed { what: "parameters", rule });
+        }
+        for (info, value) in Self::TABLE.iter().zip(values) {
+            let named = parameters.named(info.name);
+            *named.ok_or(DecodeError::Malformed { what: "parameters", rule })? = value;
+        }
+        Ok(parameters)
     }
 }
 

@@ -160,6 +160,16 @@ rejection_codes! {
     KindExists = 22, "KIND_EXISTS";
     /// The cluster has as many kinds as are allowed.
     TooManyKinds = 23, "TOO_MANY_KINDS";
+    /// The validator set or the parameters can't be changed in this way.
+    ChangeRefused = 24, "CHANGE_REFUSED";
+    /// The proposal to be approved isn't open.
+    NoSuchProposal = 25, "NO_SUCH_PROPOSAL";
+    /// Too many proposals are open.
+    TooManyProposals = 26, "TOO_MANY_PROPOSALS";
+    /// The operation is of another epoch.
+    OtherEpoch = 27, "OTHER_EPOCH";
+    /// The state that the author names isn't the cluster's.
+    NotCaughtUp = 28, "NOT_CAUGHT_UP";
 }
 
 impl RejectionCode {

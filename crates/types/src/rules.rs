@@ -8,6 +8,7 @@ mod anchor;
 mod bundle;
 mod certificate;
 mod checkpoint;
+mod epoch;
 mod proposal;
 mod view_change;
 
@@ -17,6 +18,7 @@ pub use anchor::{Anchor, Claims, admit_new_view, choose_anchor, is_off_anchor};
 pub use bundle::{admit_bundle, admit_link};
 pub use certificate::{admit_certificate, admit_execution_certificate};
 pub use checkpoint::admit_checkpoint;
+pub use epoch::admit_epoch_start;
 pub use proposal::{admit_child, admit_proposal, admit_segment, breaks_under_parent, lanes_fall};
 pub use view_change::admit_view_change;
 
@@ -90,6 +92,12 @@ pub enum RuleFault {
     /// A checkpoint comes with another proposal than the one executed there.
     #[error("the checkpoint's proposal at sequence {0} isn't the one executed there")]
     OtherProposal(Sequence),
+    /// What is said of the next epoch isn't what the epoch before certified.
+    #[error("the start of epoch {0} isn't in the state that was certified for it")]
+    OtherStart(Epoch),
+    /// An operation came alone that isn't a validator's word about its own store.
+    #[error("an operation outside of a bundle that is no validator's word about its own store")]
+    NotAnOwnWord,
     /// A segment is empty or longer than allowed.
     #[error("a segment of {0} proposals")]
     SegmentLength(usize),

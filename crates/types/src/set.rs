@@ -20,18 +20,48 @@ pub struct ValidatorInfo {
     pub peer_address: String,
 }
 
-/// The validators of one epoch, by index. Never empty.
+/// Somebody who follows an epoch without being counted in it (protocol §8.5). Its index comes after the validators'.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Learner {
+    /// As a validator's; one that joins has no incarnation yet.
+    pub info: ValidatorInfo,
+    /// What for.
+    pub role: LearnerRole,
+}
+
+/// Why a learner follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LearnerRole {
+    /// It will be a validator.
+    Joining {
+        /// The consensus key of the validator whose place it takes.
+        replaces: Option<PublicKey>,
+    },
+    /// It was a validator in the epoch before, and serves those who are behind for one more.
+    Leaving,
+}
+
+/// The validators of one epoch, by index, and its learners. Never without a validator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidatorSet {
     validators: Vec<ValidatorInfo>,
+    learners: Vec<Learner>,
 }
 
 impl ValidatorSet {
     /// A set; `None` if it is empty or above [`crate::limits::MAX_VALIDATORS`].
     #[must_use]
     pub fn new(validators: Vec<ValidatorInfo>) -> Option<Self> {
-        let fits = !validators.is_empty() && validators.len() <= crate::limits::MAX_VALIDATORS;
-        fits.then_some(Self { validators })
+        Self::with_learners(validators, Vec::new())
+    }
+
+    /// A set with learners; `None` if it has no validator, or more of both than
+    /// [`crate::limits::MAX_VALIDATORS`].
+    #[must_use]
+    pub fn with_learners(validators: Vec<ValidatorInfo>, learners: Vec<Learner>) -> Option<Self> {
+        let everyone = validators.len().saturating_add(learners.len());
+        let fits = !validators.is_empty() && everyone <= crate::limits::MAX_VALIDATORS;
+        fits.then_some(Self { validators, learners })
     }
 
     /// `n`.
@@ -57,15 +87,47 @@ impl ValidatorSet {
         (0u16..).map(ValidatorIndex).zip(&self.validators)
     }
 
-    /// All indices, ascending.
+    /// The learners.
+    #[must_use]
+    pub fn learners(&self) -> &[Learner] {
+        &self.learners
+    }
+
+    /// Validators and learners, by index: all who have links to each other.
+    pub fn everyone(&self) -> impl Iterator<Item = (ValidatorIndex, &ValidatorInfo)> {
+        let learners = self.learners.iter().map(|learner| &learner.info);
+        (0u16..).map(ValidatorIndex).zip(self.validators.iter().chain(learners))
+    }
+
+    /// The validator or learner with this index.
+    #[must_use]
+    pub fn anyone(&self, index: ValidatorIndex) -> Option<&ValidatorInfo> {
+        let learner = || self.learners.get(index.position().checked_sub(self.size())?).map(|learner| &learner.info);
+        self.validator(index).or_else(learner)
+    }
+
+    /// The index of the validator or learner with this consensus key; of whoever is neither, the first that is
+    /// nobody's.
+    #[must_use]
+    pub fn place_of(&self, key: &PublicKey) -> ValidatorIndex {
+        let found = self.everyone().find(|(_, info)| info.consensus_key == *key);
+        found.map_or_else(|| self.nobody(), |(index, _)| index)
+    }
+
+    /// The first index that is nobody's.
+    fn nobody(&self) -> ValidatorIndex {
+        ValidatorIndex(u16::try_from(self.size() + self.learners.len()).unwrap_or(u16::MAX))
+    }
+
+    /// All indices of validators, ascending.
     pub fn indices(&self) -> impl Iterator<Item = ValidatorIndex> + use<> {
         indices(self.size())
     }
 
-    /// The index of the validator with this network key.
+    /// The index of the validator or learner with this network key.
     #[must_use]
     pub fn by_network_key(&self, key: &PublicKey) -> Option<ValidatorIndex> {
-        self.iter().find(|(_, info)| info.network_key == *key).map(|(index, _)| index)
+        self.everyone().find(|(_, info)| info.network_key == *key).map(|(index, _)| index)
     }
 
     /// `primary(epoch, view) = roster[(epoch + view) mod |roster|]` (protocol §3.7). The roster is the

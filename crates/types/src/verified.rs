@@ -11,10 +11,11 @@ use std::sync::Arc;
 use quorate_crypto::{Digest, Item, PublicKey, Scheme, Signature};
 
 use crate::bundle::Bundle;
+use crate::epoch::EpochStart;
 use crate::evidence::{Evidence, EvidenceFault};
 use crate::execution::{ExecutionCertificate, ExecutionVote};
 use crate::ids::{ClusterId, Epoch, Sequence, ValidatorIndex};
-use crate::message::{HeldOfYours, Message, Status, VoteMessage};
+use crate::message::{HeldOfYours, Message, Status, VoteMessage, Voters};
 use crate::operation::{Operation, OperationFault};
 use crate::parameters::Parameters;
 use crate::proposal::PrePrepare;
@@ -116,6 +117,7 @@ impl Context {
     /// # Errors
     /// What is wrong with it.
     pub fn verify(&self, message: Message) -> Result<Verified<Message>, PeerFault> {
+        let message = self.without_foreign(message);
         let mut checks = Checks::new(self);
         checks.message(&message)?;
         checks.settle()?;
@@ -127,6 +129,7 @@ impl Context {
     /// # Errors
     /// What is wrong with it, and what that shows.
     pub fn open(&self, message: Message) -> Result<Verified<Message>, Box<Refused>> {
+        let message = self.without_foreign(message);
         let mut checks = Checks::new(self);
         match checks.message(&message).and_then(|()| checks.settle()) {
             Ok(()) => Ok(Verified(message)),
@@ -136,6 +139,25 @@ impl Context {
                 Err(Box::new(Refused { fault, shows }))
             }
         }
+    }
+
+    /// A report from another epoch without what can't be judged here.
+    fn without_foreign(&self, message: Message) -> Message {
+        match message {
+            Message::Status(status) if status.epoch != self.epoch => Message::Status(Box::new(foreign(&status))),
+            message => message,
+        }
+    }
+
+    /// Checks the step into the next epoch, the signatures of this one's validators included (protocol §8.4).
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn verify_epoch_start(&self, start: &EpochStart) -> Result<(), PeerFault> {
+        rules::admit_epoch_start(start, self.epoch, self.quorum())?;
+        let mut checks = Checks::new(self);
+        checks.execution_certificate(&start.certificate)?;
+        checks.settle()
     }
 
     /// Checks operations that clients sent here, signatures in one batch. One verdict each, in order.
@@ -166,6 +188,27 @@ impl Context {
                 }
             })
             .collect()
+    }
+}
+
+/// What can be believed of the report of a validator in another epoch, whose signatures can't be judged here: how far
+/// it is, by its own word (protocol §8.4).
+fn foreign(status: &Status) -> Status {
+    Status {
+        epoch: status.epoch,
+        view: status.view,
+        active: status.active,
+        committed: status.committed,
+        stable: status.stable,
+        executed: status.executed,
+        certified: status.certified,
+        slots: Vec::new(),
+        tips: Vec::new(),
+        view_changes: Voters::default(),
+        complaint: None,
+        quarantined: status.quarantined,
+        asks_for_own: false,
+        yours: None,
     }
 }
 
@@ -249,6 +292,7 @@ impl<'a> Checks<'a> {
                 Ok(_) => Ok(()),
                 Err(fault) => Err(PeerFault::Evidence(Box::new(fault))),
             },
+            Message::Operation(operation) => self.own_word(operation),
             Message::Checkpoint(checkpoint) => {
                 rules::admit_checkpoint(checkpoint, epoch, quorum)?;
                 self.execution_certificate(&checkpoint.certificate)
@@ -311,12 +355,26 @@ impl<'a> Checks<'a> {
         rules::admit_bundle(bundle, context.epoch, context.quorum(), &context.parameters)?;
         self.signed(&bundle.header)?;
         for (index, operation) in bundle.operations.iter().enumerate() {
-            operation
-                .admit(&context.parameters, &context.cluster)
-                .map_err(|fault| PeerFault::Operation { index, fault })?;
-            let bytes = operation.signing_bytes();
-            self.items.push((Whose::Client(index), operation.author(), bytes, *operation.signature()));
+            self.operation(index, operation)?;
         }
+        Ok(())
+    }
+
+    /// An operation that comes alone: a validator's word about its own store, nothing else.
+    fn own_word(&mut self, operation: &Operation) -> Result<(), PeerFault> {
+        if !operation.is_own_word() {
+            return Err(RuleFault::NotAnOwnWord.into());
+        }
+        self.operation(0, operation)
+    }
+
+    fn operation(&mut self, index: usize, operation: &Operation) -> Result<(), PeerFault> {
+        let context = self.context;
+        operation
+            .admit(&context.parameters, &context.cluster)
+            .map_err(|fault| PeerFault::Operation { index, fault })?;
+        let bytes = operation.signing_bytes();
+        self.items.push((Whose::Client(index), operation.author(), bytes, *operation.signature()));
         Ok(())
     }
 

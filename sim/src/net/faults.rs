@@ -84,7 +84,7 @@ impl Fleet<'_> {
                 self.full_until_ms.insert(validator, self.now_ms + for_ms);
             }
             Fault::FlipBit { validator } => self.flip_bit(validator)?,
-            Fault::LoseSyncs { .. } | Fault::BackUp { .. } | Fault::Restore { .. } => {
+            Fault::LoseSyncs { .. } | Fault::BackUp { .. } | Fault::Restore { .. } | Fault::ChangeParameter { .. } => {
                 self.sight.with(|sight| sight.reach("fault without meaning here"));
             }
         }

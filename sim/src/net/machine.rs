@@ -10,7 +10,7 @@ use quorate_node::clock::Clock;
 use quorate_node::config::NodeConfig;
 use quorate_node::guard_file::{Found, GuardFile, GuardFileError};
 use quorate_node::tap::SharedTap;
-use quorate_node::{Environment, Listeners, Node, NodeError, OpenStore, Plan, Secrets, Threads};
+use quorate_node::{Ended, Environment, Listeners, Node, NodeError, OpenStore, Plan, Secrets, Threads};
 use quorate_replica::create_store;
 use quorate_storage::{Durability, Store, StoreError, WriteBatch};
 use quorate_types::genesis::Genesis;
@@ -131,7 +131,15 @@ impl Machine {
         Ok(())
     }
 
+    /// One node after the other, as long as epochs end.
     async fn run(self, cluster: &Cluster) -> Result<(), NodeError> {
+        while self.run_epoch(cluster).await? == Ended::EpochOver {
+            self.sight.with(|sight| sight.tell(|| format!("-- the node of {} goes on in the next epoch", self.me)));
+        }
+        Ok(())
+    }
+
+    async fn run_epoch(&self, cluster: &Cluster) -> Result<Ended, NodeError> {
         let size = cluster.cast.size();
         let is_byzantine = self.sight.with(|sight| sight.is_byzantine(self.me));
         let listener = Listener {
@@ -153,7 +161,7 @@ impl Machine {
         let listeners = Listeners::open(&self.wires, &config).await?;
         let network = SecretKey::from_seed(cluster.network_seeds[usize::from(self.me)]);
         let secrets = Secrets { consensus: cluster.cast.key(self.me), network, client_tls: None };
-        let plan = Plan { config, genesis: cluster.genesis.clone(), secrets, store: OpenStore::new(self.disk) };
+        let plan = Plan { config, genesis: cluster.genesis.clone(), secrets, store: OpenStore::new(self.disk.clone()) };
         Node::start(environment, listeners, plan).await?.wait().await
     }
 

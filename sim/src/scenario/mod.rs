@@ -34,6 +34,7 @@ built_in!(
     "partition-and-heal",
     "rolling-restart",
     "disk-loss",
+    "epoch-change",
     "far-behind",
     "far-behind-on-liars",
     "too-many-byzantine",

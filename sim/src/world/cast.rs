@@ -21,8 +21,9 @@ pub struct Cast {
     pub context: Context,
     /// The kinds of entities.
     pub kinds: Kinds,
-    /// Who may change the cluster: all clients, any one of them.
+    /// Who may change the cluster: all clients, and an administrator who does nothing else, any one of them.
     pub administrators: Administrators,
+    administrator: [u8; 32],
     /// Consensus keys, by validator.
     seeds: Vec<[u8; 32]>,
     /// Keys of the clients.
@@ -54,8 +55,10 @@ impl Cast {
             start: (Sequence::ZERO, cluster.0),
         };
         let kinds = kinds(&administrators);
-        let administrators = Administrators { threshold: 1, keys: administrators };
-        Self { context, kinds, administrators, seeds, clients }
+        let administrator = *sha256(&[b"administrator", &seed.to_be_bytes()]).as_bytes();
+        let mut administrators = Administrators { threshold: 1, keys: administrators };
+        administrators.keys.push(secret(scheme, administrator).public());
+        Self { context, kinds, administrators, administrator, seeds, clients }
     }
 
     /// How many validators.
@@ -86,6 +89,12 @@ impl Cast {
     #[must_use]
     pub fn client_key(&self, client: u16) -> SecretKey {
         secret(self.context.scheme, self.clients[usize::from(client)])
+    }
+
+    /// The key of the administrator who is no client.
+    #[must_use]
+    pub fn administrator(&self) -> SecretKey {
+        secret(self.context.scheme, self.administrator)
     }
 
     /// The nonce of a validator's first store (protocol §7.4).

@@ -1,7 +1,13 @@
 //! Faults as they strike: links, processes, clocks, disks.
 
+use std::sync::Arc;
+
+use quorate_types::epoch::SetChange;
+use quorate_types::ids::{BlockTime, OperationId};
+use quorate_types::operation::{OperationBuilder, SystemChange};
 use std::rc::Rc;
 
+use quorate_replica::Event;
 use quorate_replica::execution::next_job;
 use quorate_storage::WriteBatch;
 
@@ -58,10 +64,43 @@ impl World {
             }
             Fault::FlipBit { validator } => self.flip_bit(validator)?,
             Fault::LoseSyncs { validator } => self.lose_syncs(validator)?,
+            Fault::ChangeParameter { name, value } => self.change_parameter(name, value)?,
             Fault::BackUp { validator } => self.back_up(validator),
             Fault::Restore { validator, guard_file, down_ms } => self.restore(validator, guard_file, down_ms)?,
         }
         Ok(())
+    }
+
+    /// An administrator's proposal and its approval, given to every correct validator that runs.
+    fn change_parameter(&mut self, name: String, value: u32) -> Step {
+        let changes = vec![SetChange::Parameter { name, value }];
+        let proposal = self.administer(SystemChange::Propose(changes), &[])?;
+        self.administer(SystemChange::Approve(proposal), &[proposal])?;
+        Ok(())
+    }
+
+    fn administer(
+        &mut self,
+        change: SystemChange,
+        parents: &[OperationId],
+    ) -> Result<OperationId, Box<super::verdict::Verdict>> {
+        self.administered += 1;
+        let key = self.cast.administrator();
+        let expires = BlockTime(self.wall_ms() + 3_600_000);
+        let builder = OperationBuilder::new(self.cast.context.cluster, key.public(), self.administered, expires);
+        let builder = parents.iter().fold(builder.system(change), |builder, parent| builder.parent(*parent));
+        let operation = Arc::new(builder.sign(&key).map_err(|error| harness(&error))?);
+        self.see(Fact::Invoked(&operation))?;
+        for me in self.gateways() {
+            if self.is_byzantine(me) {
+                continue;
+            }
+            let verdicts = self.cast.context.verify_operations(vec![Arc::clone(&operation)]);
+            for verified in verdicts.into_iter().flatten() {
+                self.give(me, Event::Operation(verified));
+            }
+        }
+        Ok(operation.id())
     }
 
     /// Who is meant.

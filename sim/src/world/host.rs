@@ -7,13 +7,13 @@
 use std::collections::VecDeque;
 
 use quorate_replica::machine::tree::Cache;
-use quorate_replica::transfer::{Installation, Snapshots};
+use quorate_replica::transfer::{Installation, Snapshots, install};
 use quorate_replica::{
-    Event, ExecutionJob, GuardFile, Notice, Outgoing, RecoverError, Replica, Report, Setup, create_store,
+    Event, ExecutionJob, GuardFile, Notice, Outgoing, RecoverError, Replica, Report, Setup, create_store, epochs,
     guard_file_to_write, recover,
 };
 use quorate_storage::{Durability, Image, MemorySnapshot, MemoryStore, Store, StoreError, WriteBatch};
-use quorate_types::ids::ValidatorIndex;
+use quorate_types::verified::Context;
 
 use super::cast::Cast;
 use super::clock::Clock;
@@ -29,6 +29,8 @@ pub(super) struct Saving {
     pub(super) execute: Vec<ExecutionJob>,
     /// A state is here and is to be put in place.
     pub(super) installs: bool,
+    /// The replica is to be built anew.
+    pub(super) enters: bool,
     /// Clients and people hear only of what is durable.
     pub(super) notices: Vec<Notice>,
 }
@@ -61,8 +63,10 @@ pub(super) struct Host {
     pub(super) turn_us: Option<u64>,
     pub(super) paused_until_us: u64,
     pub(super) sync_max_us: u64,
-    /// How often a store was made here: the nonce differs each time.
+    /// How often a store was made here, or another nonce taken: it differs each time.
     incarnations: u64,
+    /// The epoch that the process is in.
+    pub(super) context: Context,
     /// The disk has no space.
     pub(super) is_full: bool,
     /// The disk says that it has synced, and has not.
@@ -97,6 +101,7 @@ impl Host {
             paused_until_us: 0,
             sync_max_us,
             incarnations: 0,
+            context: cast.context.clone(),
             is_full: false,
             is_lying: false,
             is_damaged: false,
@@ -110,23 +115,38 @@ impl Host {
 
     /// Makes store and guard file; the first time with the nonce that the cluster knows.
     pub(super) fn init(&mut self, cast: &Cast) -> Result<(), StoreError> {
+        let nonce = self.next_nonce();
+        self.guard_file = Some(GuardFile::default());
+        self.store.write(create_store(cast.context.cluster, nonce), Durability::Synced)
+    }
+
+    /// A nonce that no store here had; the first is the one that the cluster knows.
+    fn next_nonce(&mut self) -> [u8; 32] {
         let mut nonce = Cast::incarnation(self.me);
         if self.incarnations > 0 {
             nonce[..8].copy_from_slice(&self.incarnations.to_be_bytes());
         }
         self.incarnations += 1;
-        self.guard_file = Some(GuardFile::default());
-        self.store.write(create_store(cast.context.cluster, nonce), Durability::Synced)
+        nonce
     }
 
-    /// Starts a process on what the disk holds.
+    /// Starts a process on what the disk holds, in the epoch that it has reached.
     pub(super) fn start(&mut self, cast: &Cast, now_us: u64) -> Result<(), RecoverError> {
         self.clock.started_us = now_us;
-        let setup = Setup { context: cast.context.clone(), me: ValidatorIndex(self.me), key: cast.key(self.me) };
+        let key = cast.key(self.me);
+        // Before anything reads the state (protocol §8.7).
+        install(&self.store)?;
+        self.context = epochs::current(&self.store, &cast.context, &key.public())?;
+        let me = self.context.set.place_of(&key.public());
+        let fresh = self.next_nonce();
+        let setup = Setup { context: self.context.clone(), me, key, fresh };
         let replica = recover(&self.store, self.guard_file.as_ref(), setup, self.clock.now(now_us))?;
+        if replica.is_new_incarnation() {
+            self.guard_file = Some(GuardFile::default());
+        }
         if let Some(file) = &self.guard_file
             && !replica.standing().is_quarantined()
-            && let Some(missing) = guard_file_to_write(&self.store, file, &cast.context, ValidatorIndex(self.me))?
+            && let Some(missing) = guard_file_to_write(&self.store, file, &self.context, me)?
         {
             self.guard_file = Some(missing);
         }
@@ -164,6 +184,20 @@ impl Host {
         self.store.set_full(self.is_full);
     }
 
+    /// The process ends, with everything that it has written, to begin anew on it: in another epoch, or as another
+    /// incarnation.
+    pub(super) fn end(&mut self) {
+        self.replica = None;
+        self.generation += 1;
+        self.inbox.clear();
+        self.jobs.clear();
+        self.tree = Cache::default();
+        self.is_executing = false;
+        self.snapshots.clear();
+        self.installation = None;
+        self.turn_us = None;
+    }
+
     /// Batches that a crash would find unsynced, the one on its way included.
     pub(super) fn unsynced_batches(&self) -> Vec<WriteBatch> {
         let saving = self.saving.iter().filter(|saving| !self.is_full && !saving.records.is_empty());
@@ -185,6 +219,7 @@ impl Host {
 /// Where a replica stands by its own report.
 pub(crate) fn place_of(report: &Report) -> Place {
     Place {
+        epoch: report.epoch,
         view: report.view,
         is_active: report.is_active,
         stable: report.stable,

@@ -1,12 +1,14 @@
 //! The world: everything that exists, and what happens next.
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use quorate_replica::ExecutionSetup;
 use quorate_types::codec::Canonical;
+use quorate_types::epoch::EpochDefinition;
+use quorate_types::ids::Epoch;
 use quorate_types::message::Message;
 use quorate_types::verified::Verified;
 
@@ -75,8 +77,8 @@ pub(super) struct Letter {
     pub(super) from: u16,
     pub(super) message: Message,
     pub(super) bytes: Vec<u8>,
-    /// The door's verdict, which is the same for every receiver.
-    verified: OnceCell<Opened>,
+    /// The door's verdict, which is the same for every receiver of an epoch.
+    verified: RefCell<BTreeMap<Epoch, Opened>>,
 }
 
 /// Everything.
@@ -114,6 +116,8 @@ pub(super) struct World {
     pub(super) core: Option<BTreeSet<u16>>,
     /// Whose store is, or will be, damaged or rolled back: nothing is expected of it.
     pub(super) damaged: BTreeSet<u16>,
+    /// System operations of the administrator so far.
+    pub(super) administered: u64,
     /// What happened, where it is recorded.
     pub(super) recording: Option<Recording>,
 }
@@ -134,7 +138,7 @@ impl World {
         let byzantine = troupe.byzantine().iter().chain(&settings.twins).copied().collect();
         let execution = ExecutionSetup {
             cluster: cast.context.cluster,
-            parameters: Arc::clone(&cast.context.parameters),
+            epoch: Arc::new(EpochDefinition::from(&cast.context)),
             kinds: Arc::new(cast.kinds.clone()),
             administrators: Arc::new(cast.administrators.clone()),
         };
@@ -162,6 +166,7 @@ impl World {
             suspected: BTreeMap::new(),
             core: None,
             damaged: BTreeSet::new(),
+            administered: 0,
             recording: options.records.then(Recording::default),
             cast,
             troupe,
@@ -270,7 +275,10 @@ impl World {
             Ok(decoded) => decoded,
             // A Byzantine validator's message may be no message at all.
             Err(_) if self.is_byzantine(host) => {
-                let verified = OnceCell::from(Opened { gives: None, is_refused: true });
+                let epochs = self.hosts.iter().map(|host| host.context.epoch.next()).max().unwrap_or_default();
+                let verified = RefCell::new(
+                    (0..=epochs.0).map(|epoch| (Epoch(epoch), Opened { gives: None, is_refused: true })).collect(),
+                );
                 return Ok(Rc::new(Letter { host, from, message: message.clone(), bytes, verified }));
             }
             Err(fault) => {
@@ -282,16 +290,23 @@ impl World {
                 }));
             }
         };
-        Ok(Rc::new(Letter { host, from, message: decoded, bytes, verified: OnceCell::new() }))
+        Ok(Rc::new(Letter { host, from, message: decoded, bytes, verified: RefCell::default() }))
     }
 
-    /// The message as the door lets it in.
-    pub(super) fn open(&self, letter: &Letter) -> Opened {
-        let open = || match self.cast.context.open(letter.message.clone()) {
+    /// The message as the receiver's door lets it in.
+    pub(super) fn open(&self, to: u16, letter: &Letter) -> Opened {
+        let context = &self.hosts[usize::from(to)].context;
+        let open = || match context.open(letter.message.clone()) {
             Ok(message) => Opened { gives: Some(message), is_refused: false },
             Err(refused) => Opened { gives: refused.shows, is_refused: true },
         };
-        letter.verified.get_or_init(open).clone()
+        letter.verified.borrow_mut().entry(context.epoch).or_insert_with(open).clone()
+    }
+
+    /// What execution is told by a machine.
+    pub(super) fn execution(&self, me: u16) -> ExecutionSetup {
+        let epoch = Arc::new(EpochDefinition::from(&self.hosts[usize::from(me)].context));
+        ExecutionSetup { epoch, ..self.execution.clone() }
     }
 }
 

@@ -147,6 +147,13 @@ pub enum Fault {
     },
     /// All links are whole again.
     Heal,
+    /// An administrator proposes and approves another value of a protocol parameter: the epoch ends (protocol §8.4).
+    ChangeParameter {
+        /// The parameter.
+        name: String,
+        /// Its value.
+        value: u32,
+    },
     /// A process dies; what wasn't synced is lost, but for a prefix that chance decides.
     Crash {
         /// Who.
@@ -292,6 +299,7 @@ impl Fault {
             }
             Self::Slow { target, by_ms } => format!("what {target} sends takes {by_ms} ms longer"),
             Self::Heal => "all links are whole again".to_owned(),
+            Self::ChangeParameter { name, value } => format!("the administrator sets {name} to {value}"),
             Self::Crash { target, down_ms } => format!("{target} dies, for {down_ms} ms"),
             Self::CrashAll { down_ms } => format!("all die at once, for {down_ms} ms"),
             Self::CrashAtPoint { ordinal, keep, down_ms } => {
@@ -372,7 +380,7 @@ impl Fault {
             | Self::LoseSyncs { validator }
             | Self::BackUp { validator }
             | Self::Restore { validator, .. } => vec![*validator],
-            Self::Heal | Self::CrashAll { .. } | Self::CrashAtPoint { .. } => Vec::new(),
+            Self::Heal | Self::CrashAll { .. } | Self::CrashAtPoint { .. } | Self::ChangeParameter { .. } => Vec::new(),
         }
     }
 }

@@ -32,6 +32,7 @@ probes! {
     "crash", true, "a process dies";
     "delivered", true, "a proposal is ordered";
     "duplicated", true, "a packet arrives twice";
+    "epoch entered", false, "a validator goes on in the next epoch";
     "execution certificate", true, "a quorum has the same results";
     "linearizable read answered", true, "a reader sees a state as new as everything acknowledged before";
     "lost", true, "a packet is lost";

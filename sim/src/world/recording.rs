@@ -196,6 +196,7 @@ fn about(message: &Message) -> String {
         }
         Message::Checkpoint(offer) => format!("checkpoint {}, pruned up to {}", offer.sequence(), offer.pruned),
         Message::Chunk(chunk) => format!("{} entries of checkpoint {}", chunk.entries.len(), chunk.checkpoint),
+        Message::Operation(operation) => format!("operation {}", operation.id()),
         Message::Freshness(answer) => format!("committed {}", answer.signed.statement.committed),
     }
 }

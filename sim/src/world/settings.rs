@@ -61,6 +61,8 @@ pub struct Protocol {
     pub empty_interval_ms: u32,
     /// When a checkpoint is due.
     pub checkpoint_max_age_ms: u32,
+    /// E_min: the shortest epoch. Longer than any run, unless a scenario is about epochs.
+    pub min_epoch_sequences: u32,
     /// Operations in a bundle.
     pub max_bundle_operations: u32,
     /// Operations in a proposal.
@@ -216,6 +218,7 @@ impl Protocol {
             rotation_ms: 0,
             empty_interval_ms: 100,
             checkpoint_max_age_ms: 1_000,
+            min_epoch_sequences: 1 << 20,
             max_bundle_operations: 4,
             max_proposal_operations: 16,
         }
@@ -241,7 +244,7 @@ impl Protocol {
             checkpoint_max_age_ms: self.checkpoint_max_age_ms,
             max_bundle_operations: self.max_bundle_operations,
             max_proposal_operations: self.max_proposal_operations,
-            min_epoch_sequences: 1 << 20,
+            min_epoch_sequences: self.min_epoch_sequences,
             waiting_sequences: 64,
             waiting_ms: 10_000,
             ..Parameters::default()

@@ -2,7 +2,7 @@
 
 use quorate_types::bundle::BundleHeader;
 use quorate_types::execution::ExecutionVote;
-use quorate_types::ids::ValidatorIndex;
+use quorate_types::ids::{Epoch, ValidatorIndex};
 use quorate_types::message::Message;
 use quorate_types::signed::Signed;
 use quorate_types::view_change::{Complaint, NewView, ViewChange};
@@ -35,6 +35,18 @@ impl Statement<'_> {
             Self::NewView(signed) => signed.signature.as_bytes(),
             Self::Bundle(signed) => signed.signature.as_bytes(),
             Self::Execution(signed) => signed.signature.as_bytes(),
+        }
+    }
+
+    /// The epoch that it is of.
+    pub(super) fn epoch(&self) -> Epoch {
+        match self {
+            Self::Vote(signed) => signed.statement.epoch,
+            Self::Complaint(signed) => signed.statement.epoch,
+            Self::ViewChange(signed) => signed.statement.epoch,
+            Self::NewView(signed) => signed.statement.epoch,
+            Self::Bundle(signed) => signed.statement.epoch,
+            Self::Execution(signed) => signed.statement.execution.epoch,
         }
     }
 
@@ -78,6 +90,7 @@ pub(crate) fn statements_of(message: &Message, signer: ValidatorIndex) -> Vec<St
         | Message::Request(_)
         | Message::Checkpoint(_)
         | Message::Chunk(_)
+        | Message::Operation(_)
         | Message::Freshness(_)
         | Message::Evidence(_)
         | Message::EvidenceHeld(_) => Vec::new(),
@@ -93,6 +106,31 @@ fn signer_of(statement: &Statement<'_>) -> ValidatorIndex {
         Statement::NewView(signed) => signed.signer(),
         Statement::Bundle(signed) => signed.signer(),
         Statement::Execution(signed) => signed.signer(),
+    }
+}
+
+/// The epoch of what a message says, if it is of one.
+pub(super) fn epoch_in(message: &Message) -> Option<Epoch> {
+    match message {
+        Message::PrePrepare(pre_prepare) => Some(pre_prepare.vote.statement.epoch),
+        Message::Vote(vote) => Some(vote.vote.statement.epoch),
+        Message::Complaint(complaint) => Some(complaint.statement.epoch),
+        Message::ViewChange(change) => Some(change.signed.statement.epoch),
+        Message::NewView(new_view) => Some(new_view.statement.epoch),
+        Message::ExecutionVote(vote) => Some(vote.statement.execution.epoch),
+        Message::Bundle(bundle) => Some(bundle.header.statement.epoch),
+        Message::Status(status) => Some(status.epoch),
+        Message::Certificate(certificate) => Some(certificate.epoch),
+        Message::ExecutionCertificate(certificate) => Some(certificate.execution.epoch),
+        Message::Proposal(proposal) => Some(proposal.epoch),
+        Message::Segment(segment) => Some(segment.certificate.epoch),
+        Message::Checkpoint(checkpoint) => Some(checkpoint.certificate.execution.epoch),
+        Message::Freshness(answer) => Some(answer.signed.statement.epoch),
+        Message::Request(_)
+        | Message::Chunk(_)
+        | Message::Operation(_)
+        | Message::Evidence(_)
+        | Message::EvidenceHeld(_) => None,
     }
 }
 

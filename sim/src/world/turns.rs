@@ -50,7 +50,7 @@ impl World {
                 return Ok(());
             }
         }
-        let Opened { gives, is_refused } = self.open(letter);
+        let Opened { gives, is_refused } = self.open(to, letter);
         if is_refused {
             self.reach_refused(&letter.message);
             self.refuse(to, letter)?;
@@ -92,9 +92,8 @@ impl World {
         if self.hand_over(me, to, request)? {
             return Ok(());
         }
-        let epoch = self.cast.context.epoch;
         let store = self.host(me).store.clone();
-        let answers = match serve::answer(&store, epoch, request, ANSWER_BYTES) {
+        let answers = match serve::answer(&store, request, ANSWER_BYTES) {
             Ok(answers) => answers,
             Err(fault) => {
                 return self.on_store_error(me, || {
@@ -243,16 +242,16 @@ impl World {
 
     /// Writes the records; they become durable a moment later.
     fn save(&mut self, me: u16, out: Outbox) -> Step {
-        let Outbox { records, guard, batch, after, execute, notices, install, .. } = out;
-        let installs = install.is_some();
+        let Outbox { records, guard, batch, after, execute, notices, install, enters, .. } = out;
+        let (installs, enters) = (install.is_some(), enters.is_some());
         if records.is_empty() && after.is_empty() && execute.is_empty() {
             self.on_notices(me, notices)?;
-            return self.rest(me);
+            return if enters { self.begin_anew(me) } else { self.rest(me) };
         }
         if !records.is_empty() && self.dies_here(me, (0, false))? {
             return Ok(());
         }
-        let must_sync = !after.is_empty() || !execute.is_empty() || !guard.is_empty() || installs;
+        let must_sync = !after.is_empty() || !execute.is_empty() || !guard.is_empty() || installs || enters;
         let host = self.host(me);
         if !must_sync {
             if let Err(error) = host.store.write(records.clone(), Durability::Buffered) {
@@ -263,7 +262,7 @@ impl World {
             return self.rest(me);
         }
         let guard_file = batch.filter(|_| !guard.is_empty()).map(|batch| GuardFile { batch, records: guard });
-        host.saving = Some(Saving { records, guard_file, after, execute, installs, notices });
+        host.saving = Some(Saving { records, guard_file, after, execute, installs, enters, notices });
         let (generation, sync_max_us) = (host.generation, host.sync_max_us);
         let sync_us = self.storage.range(self.plan.settings.storage.sync_min_us, sync_max_us);
         self.queue.push(self.now_us + sync_us, Happening::Saved { me, generation });
@@ -296,7 +295,9 @@ impl World {
         if self.dies_here(me, (0, true))? {
             return Ok(());
         }
-        let Some(Saving { after, execute, installs, notices, .. }) = self.host(me).saving.take() else { return Ok(()) };
+        let Some(Saving { after, execute, installs, enters, notices, .. }) = self.host(me).saving.take() else {
+            return Ok(());
+        };
         self.on_notices(me, notices)?;
         for outgoing in &after {
             self.send_outgoing(me, outgoing)?;
@@ -304,12 +305,30 @@ impl World {
                 return Ok(());
             }
         }
+        if enters {
+            return self.begin_anew(me);
+        }
         self.host(me).jobs.extend(execute);
         self.plan_execution(me);
         if installs {
             self.begin_install(me)?;
         }
         self.rest(me)
+    }
+
+    /// The epoch is over, or the store is another incarnation: the replica is built anew on what was written.
+    fn begin_anew(&mut self, me: u16) -> Step {
+        let before = self.host(me).context.epoch;
+        self.host(me).end();
+        self.start(me)?;
+        let epoch = self.host(me).context.epoch;
+        if epoch > before {
+            self.reach("epoch entered");
+            self.tell(State::Start, Some(me), || format!("-- {me} is in epoch {epoch}"));
+            let context = self.host(me).context.clone();
+            self.observer.enter(context);
+        }
+        Ok(())
     }
 
     /// Store and guard file are on the disk now.
@@ -431,7 +450,8 @@ impl World {
     pub(super) fn carry_out(&mut self, me: u16, job: &quorate_replica::ExecutionJob) -> Step {
         let store = self.host(me).store.clone();
         let mut tree = std::mem::take(&mut self.host(me).tree);
-        let done = match execute(&store, &self.execution, &mut tree, job) {
+        let setup = self.execution(me);
+        let done = match execute(&store, &setup, &mut tree, job) {
             Ok(done) => done,
             Err(fault) => {
                 return self.on_store_error(me, || {

@@ -205,7 +205,7 @@ async fn validators_made_one_by_one_are_joined_by_their_public_parts_into_a_clus
     validators.iter_mut().try_for_each(Validator::admit_alive)
 }
 
-/// protocol §7.5: this version has no way back, and the new store says so.
+/// protocol §7.4, §7.5: it asks for its way back, and follows until the next epoch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_validator_with_a_new_store_in_place_of_a_lost_one_catches_up_and_only_follows() -> anyhow::Result<()> {
     let mut cluster = plan().start().await?;
@@ -223,7 +223,11 @@ async fn a_validator_with_a_new_store_in_place_of_a_lost_one_catches_up_and_only
     ensure!(made.status.success(), "{made:?}");
     cluster.start(3)?;
     let status = cluster.mode(3, Mode::Following).await?;
-    ensure!(status.reason.contains("incarnation") && status.reason.contains("no way back"), "{}", status.reason);
+    ensure!(
+        status.reason.contains("incarnation") && status.reason.contains("asks the cluster to take it back"),
+        "{}",
+        status.reason
+    );
     check::same_state(&cluster, &[0, 1, 2, 3]).await?;
     Ok(())
 }

@@ -109,7 +109,11 @@ async fn restart_later(cluster: &mut Cluster, workload: &Workload) -> anyhow::Re
 /// It says that it follows and why, catches up, serves reads, and takes no operations.
 async fn follows(cluster: &mut Cluster, index: usize, why: &str) -> anyhow::Result<()> {
     let status = cluster.mode(index, Mode::Following).await?;
-    ensure!(status.reason.contains(why) && status.reason.contains("no way back"), "{}", status.reason);
+    ensure!(
+        status.reason.contains(why) && status.reason.contains("asks the cluster to take it back"),
+        "{}",
+        status.reason
+    );
     ensure!(cluster.log(index)?.contains(why), "the log doesn't say why");
     let seen = cluster.status(0).await?.validators.swap_remove(index);
     let is_known = until("the others know", LONG, async || {

@@ -68,8 +68,8 @@ pub struct InitArgs {
     #[arg(long, value_name = "PART", num_args = 1..)]
     assemble: Vec<PathBuf>,
 
-    /// A new, empty store for the validator with this node.toml, whose store is lost: it follows and serves reads,
-    /// and signs nothing (this version has no way back for it)
+    /// A new, empty store for the validator with this node.toml, whose store is lost, or which is to join: it follows
+    /// and serves reads, and signs from a later epoch on
     #[arg(long, value_name = "FILE", conflicts_with_all = ["validator", "assemble", "validators"])]
     new_store: Option<PathBuf>,
 

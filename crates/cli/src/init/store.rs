@@ -144,8 +144,8 @@ pub fn open(config: &NodeConfig) -> anyhow::Result<RocksStore> {
     if !RocksStore::exists(path) {
         bail!(
             "there is no store in {}. If this validator never ran, make it with `quorate init`. If it ran before, \
-             its store is lost, and this version has no way back for it: `quorate restore` makes one out of a backup, \
-             and `quorate init --new-store` an empty one, with which it follows and serves reads, but signs nothing",
+             its store is lost: `quorate restore` makes one out of a backup, and `quorate init --new-store` an empty \
+             one, with which it follows and serves reads, and signs again from the next epoch on",
             path.display()
         );
     }

@@ -10,6 +10,7 @@ mod anchor;
 mod bounds;
 mod committing;
 mod delivering;
+mod epochs;
 mod far_views;
 mod leaving;
 mod new_view;

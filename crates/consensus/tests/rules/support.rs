@@ -194,6 +194,7 @@ impl Bench {
             me: index(me),
             epoch: EPOCH,
             quorum: Quorum::of(validators),
+            learners: 0,
             parameters: Arc::new(parameters),
             start: genesis(),
         };

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quorate_crypto::{Digest, PublicKey, Signature, sha256};
-use quorate_machine::{Block, Charter, Executed, Ordered, execute, read};
+use quorate_machine::{Block, Charter, CheckpointRoot, Executed, Ordered, execute, read};
 use quorate_storage::Change as Write;
+use quorate_types::epoch::EpochDefinition;
 use quorate_types::genesis::Administrators;
-use quorate_types::ids::{BlockTime, ClusterId, OperationId, Sequence, ValidatorIndex};
+use quorate_types::ids::{BlockTime, ClusterId, Epoch, OperationId, Sequence, ValidatorIndex};
 use quorate_types::kind::{Access, Consistency, EntityType, Kind, Kinds, Right};
 use quorate_types::operation::{Change, Condition, EntityId, Operation, OperationBuilder, SignedOperation};
 use quorate_types::parameters::Parameters;
@@ -37,6 +38,10 @@ pub(crate) const START_MS: u64 = 1_000_000_000_000;
 pub(crate) struct World {
     pub(crate) state: State,
     pub(crate) parameters: Parameters,
+    /// The epoch; its parameters are those above.
+    pub(crate) epoch: EpochDefinition,
+    /// What the next sequence is told of the state before it.
+    pub(crate) before: Option<CheckpointRoot>,
     pub(crate) kinds: Kinds,
     pub(crate) administrators: Administrators,
     pub(crate) sequence: u64,
@@ -133,6 +138,14 @@ impl World {
         Self {
             state: State::new(),
             parameters: Parameters::default(),
+            epoch: EpochDefinition {
+                epoch: Epoch(0),
+                start: Sequence(0),
+                validators: Vec::new(),
+                learners: Vec::new(),
+                parameters: Parameters::default(),
+            },
+            before: None,
             kinds: Kinds::new(kinds),
             administrators: Administrators { threshold: 1, keys: vec![admin()] },
             sequence: 0,
@@ -187,9 +200,10 @@ impl World {
             ordered: &ordered,
             cluster: ClusterId(sha256(&[])),
             tips: &[],
+            before: self.before,
         };
-        let charter =
-            Charter { parameters: &self.parameters, kinds: &self.kinds, administrators: &self.administrators };
+        let epoch = EpochDefinition { parameters: self.parameters, ..self.epoch.clone() };
+        let charter = Charter { epoch: &epoch, kinds: &self.kinds, administrators: &self.administrators };
         execute(&self.state, charter, &block).expect("a map never fails")
     }
 

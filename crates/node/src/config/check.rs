@@ -43,6 +43,7 @@ fn peers(raw: RawPeers) -> Checked<PeersConfig> {
         listen: listen("peers.listen", &raw.listen)?,
         queue_bytes: number("peers.queue_bytes", raw.queue_bytes, 8 * MIB, 4 * GIB)?,
         bytes_per_second: number("peers.bytes_per_second", raw.bytes_per_second, MIB, 1_024 * GIB)?,
+        joins: raw.joins,
         addresses: raw.addresses,
     })
 }

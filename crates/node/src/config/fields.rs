@@ -30,6 +30,7 @@ fields! {
         "listen": "Where the other validators reach this one. All interfaces: they are elsewhere, and TLS with pinned keys keeps everybody else out.";
         "queue_bytes": "Messages to one peer that wait to be sent, in bytes; beyond it the oldest fall out and are sent again when the peer's status shows that it lacks them. One lane's worth, so that a short outage loses nothing.";
         "bytes_per_second": "What one peer may send. Above what a cluster at its limit needs, below what would keep this machine busy for nothing.";
+        "joins": "This validator is none of the genesis and is to be added by `quorate propose add`: it follows, and says that it is ready once it has caught up. Off, so that a wrong key is found at the start; nothing changes once it is a validator.";
         "addresses": "Addresses that replace those of the genesis, by the validator's name: for private networks and moved machines.";
     }
     "clients" {

@@ -49,6 +49,7 @@ raw!(
         listen: String = "0.0.0.0:7000".to_owned(),
         queue_bytes: u64 = 32 * MIB,
         bytes_per_second: u64 = 256 * MIB,
+        joins: bool = false,
         addresses: BTreeMap<String, String> = BTreeMap::new(),
     }
 );

@@ -11,6 +11,7 @@ use quorate_transport::limiter::Rate;
 use quorate_transport::links::{Inboxes, Incoming, Lane, LinkConfig, LinkLimits, LinkTiming, PeerLinks};
 use quorate_transport::serve::{AcceptLimits, incoming};
 use quorate_transport::tls::NetworkIdentity;
+use quorate_types::epoch::EpochDefinition;
 use quorate_types::genesis::{Administrators, Genesis};
 use quorate_types::ids::{BlockTime, Sequence};
 use quorate_types::kind::Kinds;
@@ -63,6 +64,7 @@ pub(super) struct Base<S: Store, C> {
     verifier: Verifier,
     pub(super) supervisor: Supervisor,
     pub(super) stopping: CancellationToken,
+    pub(super) epoch_over: CancellationToken,
     metrics: Arc<Metrics>,
     store: Arc<S>,
     residence: Option<AskResidence>,
@@ -95,13 +97,16 @@ struct Engine<S: Store> {
 impl<S: Store, C: Connector> Base<S, C> {
     pub(super) fn new(environment: Environment<C>, plan: Plan<S>) -> Result<(Self, Recovered), NodeError> {
         let Plan { config, genesis, secrets, store: OpenStore { store, residence, copy } } = plan;
-        let (identity, consensus, network) = Identity::of(&config, &genesis, secrets)?;
+        let (identity, consensus, network) = Identity::of(&config, &genesis, secrets, &*store)?;
         let context = Arc::clone(&identity.context);
         info!(
             cluster = %context.cluster, validator = identity.name(), validators = context.set.size(),
             quorum = context.quorum().quorum(), "a validator of {}", genesis.content.name
         );
-        let setup = Setup { context: (*context).clone(), me: identity.me, key: consensus };
+        let mut fresh = [0; 32];
+        getrandom::fill(&mut fresh)
+            .map_err(|error| NodeError::System { what: "randomness", source: io::Error::other(error) })?;
+        let setup = Setup { context: (*context).clone(), me: identity.me, key: consensus, fresh };
         let Continued { replica, guard_file, start } =
             recover_replica(&store, &config.paths.guard_file, setup, &environment.clock)?;
         let environment = with_recorder(environment, &config, &genesis, start)?;
@@ -121,6 +126,7 @@ impl<S: Store, C: Connector> Base<S, C> {
             verifier,
             supervisor: Supervisor::new(stopping.clone()),
             stopping,
+            epoch_over: CancellationToken::new(),
             metrics: Arc::default(),
             ledger: Ledger::new(Arc::clone(&store), hub),
             store,
@@ -192,11 +198,11 @@ impl<S: Store, C: Connector> Base<S, C> {
         let context = &self.identity.context;
         let clock = self.environment.clock.clone();
         let (judge, status) = Judge::new(self.identity.me, context, clock.now(), replica.report());
-        let names = context.set.iter().map(|(_, info)| info.name.clone()).collect();
+        let names = context.set.everyone().map(|(_, info)| info.name.clone()).collect();
         let observer = Observer::new(Arc::clone(&self.metrics), names);
         let setup = ExecutionSetup {
             cluster: context.cluster,
-            parameters: Arc::clone(&context.parameters),
+            epoch: Arc::new(EpochDefinition::from(&**context)),
             kinds: Arc::clone(&self.kinds),
             administrators: Arc::clone(&self.administrators),
         };
@@ -227,6 +233,7 @@ impl<S: Store, C: Connector> Base<S, C> {
             refusals: (Arc::clone(&refusals), 0),
             installing: None,
             stopping: self.stopping.clone(),
+            epoch_over: self.epoch_over.clone(),
         };
         self.start_intake(frames, (&inputs, &refusals), (&post, &checkpoints));
         let pruner = Pruner {
@@ -276,19 +283,18 @@ impl<S: Store, C: Connector> Base<S, C> {
         (post, checkpoints): (&Post, &Checkpoints<S>),
     ) {
         let context = &self.identity.context;
-        let (responders, workers) = Responders::new(context.set.size());
+        let (responders, workers) = Responders::new(context.set.everyone().count());
         for worker in workers {
             let sources = Sources {
                 store: Arc::clone(&self.store),
                 checkpoints: Arc::clone(checkpoints),
-                epoch: context.epoch,
                 clock: self.environment.clock.clone(),
             };
             let way = (post.clone(), self.environment.threads);
             let answers = worker.run(sources, way, self.stopping.clone());
             self.supervisor.task("answers", answers);
         }
-        let names: Arc<[String]> = context.set.iter().map(|(_, info)| info.name.clone()).collect();
+        let names: Arc<[String]> = context.set.everyone().map(|(_, info)| info.name.clone()).collect();
         for (name, lane, frames) in [("control", Lane::Control, control), ("bulk", Lane::Bulk, bulk)] {
             // Votes don't wait behind bundles: control messages have a thread of their own.
             let verifier = match (lane, self.environment.threads) {

@@ -1,18 +1,22 @@
 //! Who this validator is, from its files: keys, genesis, store and guard file held against each other.
 
+use std::io;
 use std::sync::Arc;
 
-use quorate_crypto::{Scheme, SecretKey};
+use quorate_crypto::{PublicKey, Scheme, SecretKey};
 use quorate_replica::transfer::install;
 use quorate_replica::{
-    Ended, GuardFile as GuardContent, Quarantine, Replica, Setup, Standing, guard_file_to_write, records, recover,
+    Ended, GuardFile as GuardContent, Quarantine, RecoverError, Replica, Setup, Standing, epochs, guard_file_to_write,
+    records, recover,
 };
 use quorate_storage::Store;
 use quorate_transport::tls::{NetworkIdentity, server_config};
+use quorate_types::epoch::EpochDefinition;
 use quorate_types::genesis::Genesis;
-use quorate_types::ids::{Epoch, Sequence, ValidatorIndex};
+use quorate_types::ids::{Epoch, ValidatorIndex};
+use quorate_types::set::ValidatorSet;
 use quorate_types::verified::Context;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::config::NodeConfig;
@@ -80,45 +84,85 @@ pub(super) struct Identity {
 
 impl Identity {
     /// This validator, with the key for its signing guard and the one for its links.
-    pub(super) fn of(
+    pub(super) fn of<S: Store>(
         config: &NodeConfig,
         genesis: &Genesis,
         secrets: Secrets,
+        store: &S,
     ) -> Result<(Self, SecretKey, NetworkIdentity), NodeError> {
         let Secrets { consensus, network, client_tls } = secrets;
-        let set = genesis.validator_set();
-        let key = consensus.public();
-        let owner = set.iter().find(|(_, info)| info.consensus_key == key);
-        let (me, mine) = owner.ok_or(NodeError::NotAValidator { what: "consensus", key })?;
-        let key = network.public();
-        let other = set.by_network_key(&key).ok_or(NodeError::NotAValidator { what: "network", key })?;
-        if other != me {
-            let network = set.validator(other).map_or_else(String::new, |info| info.name.clone());
-            return Err(NodeError::KeysOfTwo { consensus: mine.name.clone(), network });
+        let first = EpochDefinition::of_genesis(genesis).context(genesis.cluster, Scheme::Ed25519, genesis.cluster.0);
+        // Before anything reads the state (protocol §8.7).
+        if let Some(checkpoint) = install(store).map_err(RecoverError::from)? {
+            info!(
+                checkpoint = checkpoint.0,
+                "the state of a checkpoint was put in place, where the last process stopped"
+            );
         }
-        let by_name = |(name, address): (&String, &String)| {
-            let found = set.iter().find(|(_, info)| info.name == *name);
-            let (index, _) = found.ok_or_else(|| NodeError::UnknownPeer { name: name.clone() })?;
-            Ok((index, address.clone()))
-        };
-        let addresses = config.peers.addresses.iter().map(by_name).collect::<Result<_, NodeError>>()?;
+        let context = epochs::current(store, &first, &consensus.public()).map_err(RecoverError::from)?;
+        let set = &context.set;
+        let me = set.place_of(&consensus.public());
+        if set.anyone(me).is_none() && !config.peers.joins {
+            return Err(NodeError::NotAValidator { epoch: context.epoch, key: consensus.public() });
+        }
+        admit_keys(set, me, &network.public())?;
+        let addresses = addresses(config, &context)?;
         let tls = client_tls.map(|tls| server_config(&tls.certificate_pem, &tls.key_pem)).transpose()?;
-        let context = Context {
-            cluster: genesis.cluster,
-            scheme: Scheme::Ed25519,
-            epoch: Epoch::ZERO,
-            set: Arc::new(set),
-            parameters: Arc::new(genesis.content.parameters),
-            start: (Sequence::ZERO, genesis.cluster.0),
-        };
         let network = NetworkIdentity::new(&network)?;
         Ok((Self { me, context: Arc::new(context), client_tls: tls, addresses }, consensus, network))
     }
 
     /// Its name.
     pub(super) fn name(&self) -> &str {
-        self.context.set.validator(self.me).map_or("?", |info| info.name.as_str())
+        self.context.set.anyone(self.me).map_or("?", |info| info.name.as_str())
     }
+}
+
+/// Where the configuration reaches peers. In the first epoch a name that nobody has is a mistake; later it may be that
+/// of somebody who has left, or is to come.
+fn addresses(config: &NodeConfig, context: &Context) -> Result<Vec<(ValidatorIndex, String)>, NodeError> {
+    let mut found = Vec::new();
+    for (name, address) in &config.peers.addresses {
+        match context.set.everyone().find(|(_, info)| info.name == *name) {
+            Some((index, _)) => found.push((index, address.clone())),
+            None if context.epoch == Epoch::ZERO && !config.peers.joins => {
+                return Err(NodeError::UnknownPeer { name: name.clone() });
+            }
+            None => warn!(name, "peers.addresses names nobody of this epoch"),
+        }
+    }
+    Ok(found)
+}
+
+/// A store of another incarnation than the epoch knows has signed nothing: its guard file begins anew, and the old one
+/// is kept for people to look at.
+fn begin_guard_file<S: Store>(store: &S, path: &std::path::Path) -> Result<(), NodeError> {
+    let incarnation = records::incarnation().read(store)?.map(|nonce| *nonce.as_bytes()).unwrap_or_default();
+    if matches!(GuardFile::open(path, incarnation)?, Found::Whole(..)) {
+        return Ok(());
+    }
+    let mut kept = path.as_os_str().to_owned();
+    kept.push(".old");
+    match std::fs::rename(path, &kept) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(NodeError::System { what: "keeping the old guard file", source: error });
+        }
+        _ => {}
+    }
+    drop(GuardFile::create(path, incarnation)?);
+    Ok(())
+}
+
+/// Both keys must be of one validator or learner. Whoever is neither, in an epoch that the store is in, follows: its
+/// keys may be those of a later one.
+fn admit_keys(set: &ValidatorSet, me: ValidatorIndex, network: &PublicKey) -> Result<(), NodeError> {
+    let name = |index| set.anyone(index).map_or_else(|| "nobody".to_owned(), |info| info.name.clone());
+    let other = set.by_network_key(network);
+    if other == set.anyone(me).map(|_| me) {
+        return Ok(());
+    }
+    let network = other.map_or_else(|| "nobody".to_owned(), name);
+    Err(NodeError::KeysOfTwo { consensus: name(me), network })
 }
 
 /// A replica that continues from the records.
@@ -155,15 +199,12 @@ pub(super) fn recover_replica<S: Store>(
     };
     let (context, me) = (setup.context.clone(), setup.me);
     let (reads, now) = (Reads::new(Arc::clone(store)), clock.now());
-    if let Some(checkpoint) = install(&**store)? {
-        info!(
-            checkpoint = checkpoint.0,
-            "the state of a checkpoint was put in place, where the last process had stopped"
-        );
-    }
     let replica = recover(&reads, content.as_ref(), setup, now)?;
     let found = reads.into_entries();
     let start = Start { cluster: context.cluster, genesis: String::new(), me, now, guard_file: content.clone(), found };
+    if replica.is_new_incarnation() {
+        begin_guard_file(&**store, guard_path)?;
+    }
     // What shows why it is in quarantine isn't written over. A wrong state is repaired, and then it signs again.
     let may_sign = !replica.standing().is_quarantined()
         || matches!(replica.standing(), Standing::Quarantined(Quarantine::Earlier(Ended::Diverged(_))));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use quorate_replica::records::RecordError;
 use quorate_replica::{Outgoing, Recipient, serve};
 use quorate_storage::Store;
-use quorate_types::ids::{Epoch, ValidatorIndex};
+use quorate_types::ids::ValidatorIndex;
 use quorate_types::limits::CHUNK_BYTES;
 use quorate_types::message::{Message, Request};
 use tokio::sync::mpsc;
@@ -99,14 +99,13 @@ impl Responder {
 pub(crate) struct Sources<S: Store> {
     pub(crate) store: Arc<S>,
     pub(crate) checkpoints: Checkpoints<S>,
-    pub(crate) epoch: Epoch,
     pub(crate) clock: Clock,
 }
 
 impl<S: Store> Clone for Sources<S> {
     fn clone(&self) -> Self {
-        let Self { store, checkpoints, epoch, clock } = self;
-        Self { store: Arc::clone(store), checkpoints: Arc::clone(checkpoints), epoch: *epoch, clock: clock.clone() }
+        let Self { store, checkpoints, clock } = self;
+        Self { store: Arc::clone(store), checkpoints: Arc::clone(checkpoints), clock: clock.clone() }
     }
 }
 
@@ -119,7 +118,7 @@ impl<S: Store> Sources<S> {
         };
         match handed.read(CHUNK_BYTES)? {
             Some(message) => Ok(vec![message]),
-            None => serve::answer(&*self.store, self.epoch, request, ANSWER_BYTES),
+            None => serve::answer(&*self.store, request, ANSWER_BYTES),
         }
     }
 }

@@ -131,6 +131,7 @@ pub(super) fn put_event(now: Now, event: &Event, out: &mut Vec<u8>) {
             put_now(now, out);
             executed.execution.encode(out);
             out.extend_from_slice(&executed.waiting.to_be_bytes());
+            executed.ends.encode(out);
         }),
         Event::Round(nonce) => frame(ROUND, out, |out| {
             put_now(now, out);
@@ -259,7 +260,7 @@ fn read(kind: u8, content: &[u8]) -> Result<Frame, DecodeError> {
         OPERATION => Frame::Operation(take_now(input)?, Box::new(<Operation as Canonical>::decode(input)?)),
         EXECUTED => {
             let (now, execution) = (take_now(input)?, Execution::decode(input)?);
-            Frame::Executed(now, Executed { execution, waiting: input.u32()? })
+            Frame::Executed(now, Executed { execution, waiting: input.u32()?, ends: Option::decode(input)? })
         }
         TURN => {
             let (now, digest) = (take_now(input)?, Digest::new(input.array()?));

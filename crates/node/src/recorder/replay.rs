@@ -163,5 +163,5 @@ fn begin(start: Start, context: Context, key: SecretKey) -> Result<Replica, Repl
         batch.put(family, key, value);
     }
     store.write(batch, Durability::Synced)?;
-    Ok(recover(&store, start.guard_file.as_ref(), Setup { context, me: start.me, key }, start.now)?)
+    Ok(recover(&store, start.guard_file.as_ref(), Setup { context, me: start.me, key, fresh: [0; 32] }, start.now)?)
 }

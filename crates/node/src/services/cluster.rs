@@ -9,7 +9,8 @@ use quorate_transport::fault::{ApiFault, Reason};
 use quorate_transport::links::PeerView;
 use quorate_transport::pb::cluster::v1 as pb;
 use quorate_transport::pb::cluster::v1::cluster_server::Cluster;
-use quorate_types::ids::{Sequence, ValidatorIndex};
+use quorate_types::codec::Canonical;
+use quorate_types::ids::{Epoch, Sequence, ValidatorIndex};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
@@ -19,6 +20,9 @@ use super::{Api, stopping, wire};
 use crate::driver::{Mode, NodeStatus};
 use crate::dump::dump;
 use crate::executor::SnapshotRequest;
+
+/// Links of the chain of epochs in one answer: some tens of kilobytes each at most.
+const EPOCHS_PER_ANSWER: usize = 16;
 
 /// The service.
 pub(super) struct ClusterService<S: Store>(pub(super) Arc<Api<S>>);
@@ -53,6 +57,15 @@ impl<S: Store> Cluster for ClusterService<S> {
         api.answer(async {
             api.door.admit(client_of(request.extensions()), 0)?;
             api.evidence_response(&request.get_ref().id)
+        })
+        .await
+    }
+
+    async fn epochs(&self, request: Request<pb::EpochsRequest>) -> Result<Response<pb::EpochsResponse>, Status> {
+        let api = &self.0;
+        api.answer(async {
+            api.door.admit(client_of(request.extensions()), 0)?;
+            api.epochs_response(Epoch(request.get_ref().from))
         })
         .await
     }
@@ -130,6 +143,21 @@ impl<S: Store> Api<S> {
             }
         };
         self.context.set.iter().map(one).collect()
+    }
+
+    /// Links of the chain of epochs, as many as fit into one answer.
+    fn epochs_response(&self, from: Epoch) -> Result<pb::EpochsResponse, ApiFault> {
+        let newest = self.context.epoch;
+        let mut starts = Vec::new();
+        let mut at = from.max(Epoch(1));
+        while at <= newest && starts.len() < EPOCHS_PER_ANSWER {
+            let start = records::epoch_start(at).read(self.ledger.store());
+            let start = start.map_err(|error| self.record_fault(error))?;
+            let Some(start) = start else { break };
+            starts.push(start.to_bytes().into());
+            at = at.next();
+        }
+        Ok(pb::EpochsResponse { newest: newest.0, starts })
     }
 
     /// Waits for the sequence and hashes the store as it is right there.

@@ -132,7 +132,7 @@ impl<S: Store> Api<S> {
 
     fn prove_order(&self, from: Sequence) -> Result<OrderProof, ApiFault> {
         let asked = Request::Segment(from);
-        let found = serve::answer(self.ledger.store(), self.context.epoch, &asked, ORDER_BYTES);
+        let found = serve::answer(self.ledger.store(), &asked, ORDER_BYTES);
         match found.map_err(|error| self.record_fault(error))?.into_iter().next() {
             Some(Message::Segment(segment)) => Ok(OrderProof { segment: *segment }),
             _ => {

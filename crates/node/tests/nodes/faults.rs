@@ -40,7 +40,10 @@ async fn without_its_guard_file_a_node_follows_and_serves_reads_and_takes_no_ope
     let receipt = cluster.order(0, &cluster.make(1, "d")).await;
     let status = cluster.until(3, |status| status.executed >= receipt.sequence.0).await;
     assert_eq!(status.mode, i32::from(Mode::Following));
-    assert!(status.reason.contains("guard file is missing") && status.reason.contains("no way back"), "{status:?}");
+    assert!(
+        status.reason.contains("guard file is missing") && status.reason.contains("asks the cluster to take it back"),
+        "{status:?}"
+    );
     let refused = cluster.operations(3).submit(submit(&cluster.make(2, "e"))).await.unwrap_err();
     assert_eq!(fault(&refused).reason, Reason::Following);
     cluster.until(0, |status| status.validators[3].following).await;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use quorate_crypto::SecretKey;
 use quorate_node::config::NodeConfig;
 use quorate_node::guard_file::GuardFile;
-use quorate_node::{ClientTls, Environment, Listeners, Node, NodeError, OpenStore, Plan, Secrets};
+use quorate_node::{ClientTls, Ended, Environment, Listeners, Node, NodeError, OpenStore, Plan, Secrets};
 use quorate_proof::{EpochInfo, ReceiptProof, VerifiedReceipt};
 use quorate_replica::create_store;
 use quorate_storage::{Durability, MemoryStore, Store};
@@ -68,7 +68,7 @@ pub(crate) struct Cluster {
 pub(crate) struct Running {
     pub(crate) address: String,
     stopper: CancellationToken,
-    wait: JoinHandle<Result<(), NodeError>>,
+    wait: JoinHandle<Result<Ended, NodeError>>,
 }
 
 fn kind(name: &str, entity_type: EntityType, read: Right) -> Kind {
@@ -178,11 +178,13 @@ impl Cluster {
     pub(crate) async fn stop(&mut self, index: usize) -> Result<(), NodeError> {
         let running = self.nodes[index].take().unwrap();
         running.stopper.cancel();
-        tokio::time::timeout(PATIENCE, running.wait).await.expect("it stops in time").unwrap()
+        let ended = tokio::time::timeout(PATIENCE, running.wait).await.expect("it stops in time").unwrap()?;
+        assert_eq!(ended, Ended::Stopped);
+        Ok(())
     }
 
     /// Waits for a validator to stop by itself.
-    pub(crate) async fn ended(&mut self, index: usize) -> Result<(), NodeError> {
+    pub(crate) async fn ended(&mut self, index: usize) -> Result<Ended, NodeError> {
         let running = self.nodes[index].take().unwrap();
         tokio::time::timeout(PATIENCE, running.wait).await.expect("it stops in time").unwrap()
     }

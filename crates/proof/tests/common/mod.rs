@@ -30,6 +30,7 @@ pub(crate) fn epoch_of(cluster: &[u8]) -> EpochInfo {
         scheme: Scheme::Ed25519,
         epoch: Epoch(0),
         set: Arc::new(ValidatorSet::new(validators).expect("four validators")),
+        earlier: Default::default(),
     }
 }
 

@@ -22,7 +22,9 @@ pub fn next_job<S: Store>(store: &S) -> Result<Option<ExecutionJob>, ExecutionEr
     let Some(digest) = records::committed(sequence).read(store)? else { return Ok(None) };
     let lost = ExecutionError::Lost { sequence };
     let proposal = records::proposal(&digest).read(store)?.ok_or(lost)?;
-    let points = mark.map(|mark| mark.points).unwrap_or_default();
+    // Lanes are empty at an epoch's start (protocol §8.4).
+    let before = mark.filter(|mark| mark.execution.epoch == proposal.epoch);
+    let points = before.map(|mark| mark.points).unwrap_or_default();
     let bundles = read_bundles(store, &proposal, &points)?;
     Ok(Some(ExecutionJob { sequence, digest, proposal, bundles }))
 }

@@ -7,11 +7,13 @@ use quorate_machine::tree::Cache;
 use quorate_proof::sparse::{self, Leaf};
 use quorate_storage::{Durability, Family, MemoryStore};
 use quorate_types::bundle::{BundleHeader, operations_bytes, operations_root};
+use quorate_types::epoch::EpochDefinition;
 use quorate_types::genesis::Administrators;
 use quorate_types::ids::{BlockTime, Epoch};
 use quorate_types::kind::{Access, Consistency, EntityType, Kind};
 use quorate_types::merkle;
 use quorate_types::operation::{Change, EntityId, Operation, OperationBuilder};
+use quorate_types::parameters::Parameters;
 use quorate_types::proposal::Payload;
 use quorate_types::receipt::Outcome;
 use quorate_types::signed::Signed;
@@ -40,7 +42,13 @@ impl World {
         };
         let setup = ExecutionSetup {
             cluster: ClusterId(Digest::ZERO),
-            parameters: Arc::new(Parameters::default()),
+            epoch: Arc::new(EpochDefinition {
+                epoch: Epoch(0),
+                start: Sequence(0),
+                validators: Vec::new(),
+                learners: Vec::new(),
+                parameters: Parameters::default(),
+            }),
             kinds: Arc::new(Kinds::new([counter])),
             administrators: Arc::new(Administrators { threshold: 1, keys: Vec::new() }),
         };
@@ -140,7 +148,7 @@ fn a_job_gives_state_receipts_places_and_mark_in_one_batch() {
         state_root: defined_root(&world.store),
         receipts_root: merkle::root(&leaves),
     };
-    assert_eq!(done.executed, Executed { execution, waiting: 0 });
+    assert_eq!(done.executed, Executed { execution, waiting: 0, ends: None });
     assert_eq!(records::receipts_at(&world.store, Sequence(1)).unwrap(), done.receipts);
     assert_eq!(done.receipts.len(), 3);
     for operation in &operations {

@@ -4,9 +4,10 @@ use quorate_crypto::Digest;
 use quorate_storage::Family;
 use quorate_types::bundle::{Bundle, BundleHeader};
 use quorate_types::codec::{Canonical, DecodeError};
+use quorate_types::epoch::EpochStart;
 use quorate_types::evidence::Evidence;
 use quorate_types::execution::{Execution, ExecutionCertificate, ExecutionVote};
-use quorate_types::ids::Sequence;
+use quorate_types::ids::{BundleNumber, Epoch, Sequence, ValidatorIndex};
 use quorate_types::proposal::Proposal;
 use quorate_types::receipt::Receipt;
 use quorate_types::signed::Signed;
@@ -16,8 +17,8 @@ use quorate_types::vote::{Certificate, Vote};
 
 use super::slot::{RecordError, open};
 use super::{
-    BY_DIGEST, BY_SEQUENCE, COMMITS, Delivered, EVIDENCE, EXECUTION_VOTES, EXECUTIONS, ExecutedMark, Judged, NEW_VIEW,
-    PREPARED, Place, RESULTS, VIEW_CHANGE, VOTES, ViewState,
+    BY_DIGEST, BY_SEQUENCE, COMMITS, Delivered, EPOCHS, EVIDENCE, EXECUTION_VOTES, EXECUTIONS, ExecutedMark, Judged,
+    LEFT_LANE, NEW_VIEW, PREPARED, Place, RESULTS, VIEW_CHANGE, VOTES, ViewState,
 };
 use crate::standing::Ended;
 use crate::transfer::{Divergence, TransferMark};
@@ -46,6 +47,7 @@ pub fn admit(family: Family, key: &[u8], value: &[u8]) -> Result<(), RecordError
             b"delivered" => reads::<Delivered>(family, key, value),
             b"transfer" => reads::<TransferMark>(family, key, value),
             b"divergence" => reads::<Divergence>(family, key, value),
+            b"epoch" => reads::<Epoch>(family, key, value),
             b"stable" | b"pruned" | b"certified" | b"swept" | b"installing" | b"wrong-from" => {
                 reads::<Sequence>(family, key, value)
             }
@@ -59,6 +61,7 @@ pub fn admit(family: Family, key: &[u8], value: &[u8]) -> Result<(), RecordError
         }
         Family::Protocol if key.starts_with(b"own-bundle") => reads::<Signed<BundleHeader>>(family, key, value),
         Family::Protocol if key.starts_with(b"own-prepare") => reads::<Signed<Vote>>(family, key, value),
+        Family::Protocol if key.starts_with(LEFT_LANE) => reads::<(ValidatorIndex, BundleNumber)>(family, key, value),
         Family::Protocol => unknown(),
         Family::Votes => match kind {
             Some(VOTES) => reads::<Signed<Vote>>(family, key, value),
@@ -75,6 +78,7 @@ pub fn admit(family: Family, key: &[u8], value: &[u8]) -> Result<(), RecordError
             Some(PREPARED | COMMITS) => reads::<Certificate>(family, key, value),
             Some(EXECUTIONS) => reads::<ExecutionCertificate>(family, key, value),
             Some(RESULTS) => reads::<Execution>(family, key, value),
+            Some(EPOCHS) => reads::<EpochStart>(family, key, value),
             _ => unknown(),
         },
         Family::Incoming => reads::<Entry>(family, key, value),

@@ -141,6 +141,22 @@ pub fn bundles_above<S: Store>(store: &S, epoch: Epoch, tips: &[Point]) -> Resul
     Ok(bundles)
 }
 
+/// The bundles of a lane above a number, ascending.
+///
+/// # Errors
+/// As [`super::Slot::read`].
+pub fn bundles_of<S: Store>(
+    store: &S,
+    epoch: Epoch,
+    lane: ValidatorIndex,
+    above: BundleNumber,
+) -> Result<Vec<Bundle>, RecordError> {
+    let mut bundles = Vec::new();
+    let from = key(&[], &[&epoch, &lane, &above.next()]);
+    walk(store, Family::Bundles, from, &after(key(&[], &[&epoch, &lane])), |bundle| bundles.push(bundle))?;
+    Ok(bundles)
+}
+
 /// The highest number of which a bundle of a lane is kept; 0 if none is.
 ///
 /// # Errors
@@ -150,12 +166,13 @@ pub fn highest_bundle<S: Store>(store: &S, epoch: Epoch, lane: ValidatorIndex) -
     Ok(found.map_or(BundleNumber::ZERO, |bundle| bundle.header.statement.number))
 }
 
-/// The commit certificate with the highest sequence.
+/// The commit certificate with the highest sequence, if it is of this epoch.
 ///
 /// # Errors
 /// As [`super::Slot::read`].
-pub fn highest_commit<S: Store>(store: &S) -> Result<Option<Certificate>, RecordError> {
-    last(store, Family::Certificates, vec![COMMITS])
+pub fn highest_commit<S: Store>(store: &S, epoch: Epoch) -> Result<Option<Certificate>, RecordError> {
+    let found: Option<Certificate> = last(store, Family::Certificates, vec![COMMITS])?;
+    Ok(found.filter(|certificate| certificate.epoch == epoch))
 }
 
 /// All commit certificates at or above a sequence, ascending.

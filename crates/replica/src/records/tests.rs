@@ -217,7 +217,7 @@ fn bundles_above_the_tips_come_by_lane_and_number_forks_included() {
 #[test]
 fn the_highest_of_each_kind_is_found() {
     let store = MemoryStore::default();
-    assert_eq!(highest_commit(&store), Ok(None));
+    assert_eq!(highest_commit(&store, Epoch(1)), Ok(None));
     assert_eq!(highest_committed(&store), Ok(None));
     assert_eq!(highest_view_change(&store, Epoch(1)), Ok(None));
     assert_eq!(highest_new_view(&store, Epoch(1)), Ok(None));
@@ -228,7 +228,7 @@ fn the_highest_of_each_kind_is_found() {
             own_view_change(Epoch(1), View(sequence)).put(batch, &view_change_for(sequence));
         }
     });
-    assert_eq!(highest_commit(&store).unwrap().unwrap().claim.sequence, Sequence(70_000));
+    assert_eq!(highest_commit(&store, Epoch(1)).unwrap().unwrap().claim.sequence, Sequence(70_000));
     let expected = sha256(&[&70_000u64.to_be_bytes()]);
     assert_eq!(highest_committed(&store), Ok(Some((Sequence(70_000), expected))));
     let newest = highest_view_change(&store, Epoch(1)).unwrap().unwrap();

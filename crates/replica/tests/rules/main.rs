@@ -5,6 +5,7 @@
 mod support;
 
 mod cluster;
+mod epochs;
 mod evidence;
 mod inspect;
 mod losses;

@@ -206,9 +206,11 @@ fn a_store_that_lost_batches_stays_in_quarantine_over_restarts() {
     let mut cluster = busy(7);
     let (old, guard) = (copy(&cluster.hosts[2].store), cluster.hosts[2].guard.clone().unwrap());
     let ahead = GuardFile { batch: guard.batch + 2, ..guard };
-    cluster.hosts[2] = cluster.boot(2, old, Some(ahead.clone()));
+    cluster.hosts[2] = cluster.boot(2, old, Some(ahead));
+    assert!(why(&cluster, 2).contains("lacks batches"), "{}", why(&cluster, 2));
     let number = |cluster: &Cluster| records::batch_number().read(&cluster.hosts[2].store).unwrap();
     let before = number(&cluster);
+    assert_eq!(before, Some(0), "it is another incarnation, of which nothing was signed");
     for round in 0..4 {
         // The primary says nothing, until the others have left its view.
         let view = cluster.hosts[2].replica.report().view;
@@ -218,7 +220,7 @@ fn a_store_that_lost_batches_stays_in_quarantine_over_restarts() {
         cluster.run_until(60_000, |cluster| cluster.hosts[2].replica.report().view > view);
         cluster.links = Box::new(|_, _, _| true);
         cluster.run(2_000);
-        assert_eq!(cluster.hosts[2].guard.as_ref(), Some(&ahead), "round {round}: the guard file isn't written over");
+        assert_eq!(cluster.hosts[2].guard, Some(GuardFile::default()), "round {round}: nothing is guarded");
         assert_eq!(number(&cluster), before, "round {round}");
         cluster.restart(2);
         assert!(is_quarantined(&cluster, 2), "round {round}: {}", why(&cluster, 2));
@@ -268,7 +270,7 @@ fn another_incarnation_follows_without_signing() {
 #[test]
 fn an_empty_store_is_no_first_start() {
     let cluster = Cluster::new(4);
-    let setup = Setup { context: cluster.context.clone(), me: index(0), key: key(1, 0) };
+    let setup = Setup { context: cluster.context.clone(), me: index(0), key: key(1, 0), fresh: [9; 32] };
     let refused = recover(&MemoryStore::new(), Some(&GuardFile::default()), setup, cluster.now);
     assert!(matches!(refused, Err(RecoverError::NotCreated(_))));
 }
@@ -287,7 +289,7 @@ fn a_rollback_of_store_and_guard_file_shows_in_the_peers_answers() {
     assert!(!is_quarantined(&cluster, 2), "by itself it can't know");
     let sent_before = cluster.sent.len();
     cluster.run(400);
-    assert!(why(&cluster, 2).contains("of this validator's key that its store doesn't know"), "{}", why(&cluster, 2));
+    assert!(why(&cluster, 2).contains("own key were seen that its store doesn't know"), "{}", why(&cluster, 2));
     assert!(!cluster.sent[sent_before..].iter().any(|(from, message)| *from == 2 && is_signed_by(2, message)));
     // It stays so over a restart, when the others have long forgotten what they held of its key (protocol §7.4).
     for _ in 0..4 {

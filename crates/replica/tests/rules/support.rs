@@ -3,26 +3,28 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use quorate_crypto::{Digest, Scheme, SecretKey};
+use quorate_crypto::{Digest, Scheme, SecretKey, sha256};
 use quorate_replica::machine::tree::Cache;
 use quorate_replica::transfer::{self, Snapshots, Sweep, TransferNotice};
 use quorate_replica::{
-    Event, Executed, ExecutionSetup, GuardFile, Notice, Now, Outbox, Recipient, Replica, Setup, create_store,
+    Event, Executed, ExecutionSetup, GuardFile, Notice, Now, Outbox, Recipient, Replica, Setup, create_store, epochs,
     execution, pruning, records, recover, serve,
 };
 use quorate_storage::{Durability, Family, MemorySnapshot, MemoryStore, Store, WriteBatch};
+use quorate_types::epoch::{EpochDefinition, NewValidator};
 use quorate_types::evidence::Evidence;
 use quorate_types::execution::Execution;
 use quorate_types::freshness::{FreshnessAnswer, Nonce};
 use quorate_types::genesis::{Administrators, Genesis, GenesisContent, GenesisValidator};
-use quorate_types::ids::{BlockTime, Epoch, Sequence, ValidatorIndex};
+use quorate_types::ids::{BlockTime, Epoch, OperationId, Sequence, ValidatorIndex};
 use quorate_types::kind::{Access, Consistency, EntityType, Kind};
 use quorate_types::message::{Message, Request};
-use quorate_types::operation::{Change, EntityId, OperationBuilder};
+use quorate_types::operation::{Change, EntityId, OperationBuilder, SystemChange};
 use quorate_types::parameters::Parameters;
+use quorate_types::rules::RuleFault;
 use quorate_types::set::ValidatorInfo;
 use quorate_types::signed::{Signed, Statement, signing_bytes};
-use quorate_types::verified::Context;
+use quorate_types::verified::{Context, PeerFault};
 
 pub(crate) const WALL_MS: u64 = 1_800_000_000_000;
 
@@ -36,7 +38,7 @@ pub(crate) fn index(validator: usize) -> ValidatorIndex {
     ValidatorIndex(u16::try_from(validator).unwrap())
 }
 
-fn genesis(validators: usize) -> Genesis {
+fn genesis(validators: usize, parameters: Parameters) -> Genesis {
     let validator = |index: usize| GenesisValidator {
         info: ValidatorInfo {
             name: format!("v{index}"),
@@ -58,7 +60,7 @@ fn genesis(validators: usize) -> Genesis {
         name: "test".to_owned(),
         validators: (0..validators).map(validator).collect(),
         administrators: Administrators { threshold: 1, keys: vec![key(3, 0).public()] },
-        parameters: Parameters { checkpoint_interval: 4, window: 16, ..Parameters::default() },
+        parameters,
         kinds: vec![kind],
     };
     Genesis::parse(content.to_toml().as_bytes()).unwrap()
@@ -66,6 +68,8 @@ fn genesis(validators: usize) -> Genesis {
 
 pub(crate) struct Host {
     pub(crate) replica: Replica,
+    /// The epoch that it is in.
+    pub(crate) context: Context,
     pub(crate) store: MemoryStore,
     pub(crate) guard: Option<GuardFile>,
     pub(crate) is_up: bool,
@@ -100,11 +104,28 @@ pub(crate) struct Cluster {
     /// Everything ever sent, as (sender, message).
     pub(crate) sent: Vec<(usize, Message)>,
     nonce: u64,
+    administered: u64,
 }
 
 impl Cluster {
     pub(crate) fn new(validators: usize) -> Self {
-        let genesis = genesis(validators);
+        Self::with(validators, Parameters { checkpoint_interval: 4, window: 16, ..Parameters::default() })
+    }
+
+    /// A cluster whose epochs are as short as they may be, and soon over when idle.
+    pub(crate) fn of_short_epochs(validators: usize) -> Self {
+        let parameters = Parameters {
+            checkpoint_interval: 4,
+            window: 16,
+            min_epoch_sequences: 256,
+            empty_interval_ms: 20,
+            ..Parameters::default()
+        };
+        Self::with(validators, parameters)
+    }
+
+    fn with(validators: usize, parameters: Parameters) -> Self {
+        let genesis = genesis(validators, parameters);
         let context = Context {
             cluster: genesis.cluster,
             scheme: Scheme::Ed25519,
@@ -117,7 +138,7 @@ impl Cluster {
         let links: Links = Box::new(|_, _, _| true);
         let (hosts, wire, sent) = (Vec::new(), VecDeque::new(), Vec::new());
         let tamper: Tamper = Box::new(|_, _, answer| vec![answer]);
-        let mut cluster = Self { genesis, context, hosts, now, wire, links, tamper, sent, nonce: 0 };
+        let mut cluster = Self { genesis, context, hosts, now, wire, links, tamper, sent, nonce: 0, administered: 0 };
         for index in 0..validators {
             let store = cluster.fresh_store(index);
             let host = cluster.boot(index, store, Some(GuardFile::default()));
@@ -135,11 +156,17 @@ impl Cluster {
     }
 
     pub(crate) fn boot(&self, at: usize, store: MemoryStore, guard: Option<GuardFile>) -> Host {
-        let setup = Setup { context: self.context.clone(), me: index(at), key: key(1, at) };
+        let context = epochs::current(&store, &self.context, &key(1, at).public()).unwrap();
+        let me = context.set.place_of(&key(1, at).public());
+        // Another nonce at each start, as a node takes it at random.
+        let fresh = *sha256(&[&self.now.monotonic_ms.to_be_bytes(), &[u8::try_from(at).unwrap()]]).as_bytes();
+        let setup = Setup { context: context.clone(), me, key: key(1, at), fresh };
         let replica = recover(&store, guard.as_ref(), setup, self.now).unwrap();
+        let guard = if replica.is_new_incarnation() { Some(GuardFile::default()) } else { guard };
         let (certified, evidence, jobs, fresh, statements) = Default::default();
         let mut host = Host {
             replica,
+            context,
             store,
             guard,
             is_up: true,
@@ -158,7 +185,7 @@ impl Cluster {
 
     /// Executes what is delivered and not executed.
     fn catch_up(&self, host: &mut Host) {
-        let setup = self.execution();
+        let setup = self.execution(&host.context);
         while let Some(job) = execution::next_job(&host.store).unwrap() {
             let done = execution::execute(&host.store, &setup, &mut Cache::default(), &job).unwrap();
             host.store.write(done.batch, Durability::Buffered).unwrap();
@@ -193,13 +220,50 @@ impl Cluster {
         self.hosts[at] = self.boot(at, store, guard);
     }
 
-    fn execution(&self) -> ExecutionSetup {
+    fn execution(&self, context: &Context) -> ExecutionSetup {
         ExecutionSetup {
             cluster: self.genesis.cluster,
-            parameters: self.context.parameters.clone(),
+            epoch: Arc::new(EpochDefinition::from(context)),
             kinds: Arc::new(self.genesis.kinds()),
             administrators: Arc::new(self.genesis.content.administrators.clone()),
         }
+    }
+
+    /// A store of another incarnation.
+    pub(crate) fn another_store(&self, incarnation: [u8; 32]) -> MemoryStore {
+        let store = MemoryStore::new();
+        store.write(create_store(self.genesis.cluster, incarnation), Durability::Synced).unwrap();
+        store
+    }
+
+    /// A validator to be.
+    pub(crate) fn newcomer(&self, at: usize) -> NewValidator {
+        NewValidator {
+            name: format!("v{at}"),
+            consensus_key: key(1, at).public(),
+            network_key: key(2, at).public(),
+            peer_address: format!("127.0.0.1:{}", 7000 + at),
+            replaces: false,
+        }
+    }
+
+    /// Starts one that follows although nobody knows it yet.
+    pub(crate) fn join(&mut self, at: usize) {
+        let host = self.boot(at, self.another_store([u8::try_from(at).unwrap() + 1; 32]), Some(GuardFile::default()));
+        self.hosts.push(host);
+    }
+
+    /// A system operation of the administrator.
+    pub(crate) fn administer(&mut self, to: usize, change: SystemChange) -> OperationId {
+        let administrator = key(3, 0);
+        self.administered += 1;
+        let expires = BlockTime(self.now.wall_ms + 3_600_000);
+        let builder = OperationBuilder::new(self.genesis.cluster, administrator.public(), self.administered, expires);
+        let operation = builder.system(change).sign(&administrator).unwrap();
+        let id = operation.id();
+        let verified = self.context.verify_operations(vec![Arc::new(operation)]).pop().unwrap().unwrap();
+        self.step(to, Event::Operation(verified));
+        id
     }
 
     pub(crate) fn submit(&mut self, to: usize, count: usize) {
@@ -260,6 +324,9 @@ impl Cluster {
         if out.install.is_some() {
             return self.install(at);
         }
+        if out.enters.is_some() {
+            return self.restart(at);
+        }
         // What execution reports may lead to more of it: in order, one after the other.
         let is_busy = !self.hosts[at].jobs.is_empty();
         self.hosts[at].jobs.extend(out.execute);
@@ -270,7 +337,8 @@ impl Cluster {
     }
 
     fn execute(&mut self, at: usize, job: &quorate_replica::ExecutionJob) {
-        let done = execution::execute(&self.hosts[at].store, &self.execution(), &mut Cache::default(), job).unwrap();
+        let setup = self.execution(&self.hosts[at].context);
+        let done = execution::execute(&self.hosts[at].store, &setup, &mut Cache::default(), job).unwrap();
         let host = &mut self.hosts[at];
         host.store.write(done.batch, Durability::Buffered).unwrap();
         if host.snapshots.wants(job.sequence) {
@@ -297,7 +365,11 @@ impl Cluster {
 
     /// A message of `from` reaches `to`, if its signatures hold.
     pub(crate) fn deliver(&mut self, from: usize, to: usize, message: Message) {
-        let message = self.context.verify(message).expect("what is sent verifies");
+        let message = match self.hosts[to].context.verify(message) {
+            // Its sender is in another epoch.
+            Err(PeerFault::Rule(RuleFault::OtherEpoch { .. })) => return,
+            verified => verified.expect("what is sent verifies"),
+        };
         self.step(to, Event::Message { from: index(from), message });
     }
 
@@ -318,7 +390,7 @@ impl Cluster {
                     let answer = answer.read(1 << 10).unwrap();
                     let answers = match answer {
                         Some(answer) => vec![answer],
-                        None => serve::answer(&host.store, Epoch(0), request, 1 << 20).unwrap(),
+                        None => serve::answer(&host.store, request, 1 << 20).unwrap(),
                     };
                     for answer in answers {
                         let answers = (self.tamper)(to, from, answer);

@@ -36,13 +36,14 @@ pub(super) fn serve<C: Connector>(
 ) -> Result<impl Future<Output = io::Result<()>> + Send + use<C>, TlsFault> {
     let config = &shared.config;
     // Our own key is not among those expected: whoever shows it is a second node that runs with it.
-    let others = config.set.iter().filter(|(index, _)| *index != config.me);
+    let others = config.set.everyone().filter(|(index, _)| *index != config.me);
     let expected: Vec<_> =
         others.map(|(_, info)| Expected { name: info.name.clone(), key: info.network_key }).collect();
     let tls = listen_config(&config.identity, expected)?;
     let (timing, closed) = (config.timing, shared.closed());
     // Two connections per peer, twice: an old one may still be dying while its successor is there.
-    let limits = AcceptLimits { connections: config.set.size().saturating_mul(8), ..AcceptLimits::default() };
+    let limits =
+        AcceptLimits { connections: config.set.everyone().count().saturating_mul(8), ..AcceptLimits::default() };
     let service = PeerServer::new(PeerService { shared, inboxes })
         .max_decoding_message_size(MAX_FRAME_BYTES)
         .max_encoding_message_size(MAX_FRAME_BYTES);
@@ -145,7 +146,7 @@ impl Receiver {
         let limit = self.shared.config.timing.hello_timeout;
         let first = timeout(limit, frames.message()).await.map_err(|_| LinkFault::Timeout { what: "the hello" })?;
         let first = first.map_err(|status| LinkFault::Stream(Box::new(status)))?;
-        hello::admit(first, &self.shared.config, self.peer.index)
+        hello::admit(first, &self.shared.config)
     }
 
     /// Reads until the stream ends. Slower than the peer sends, if it sends more than it may or than the

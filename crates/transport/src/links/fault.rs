@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 
 use quorate_crypto::PublicKey;
-use quorate_types::ids::{ClusterId, ValidatorIndex};
+use quorate_types::ids::ClusterId;
 
 use crate::tls::WrongKey;
 
@@ -62,14 +62,6 @@ pub enum LinkFault {
         found: String,
         /// Ours.
         expected: ClusterId,
-    },
-    /// The other end claims another index than its key has.
-    #[error("the other end says that it is validator {found}, its network key is that of validator {expected}")]
-    OtherIndex {
-        /// What it claims.
-        found: u32,
-        /// Whose key it has.
-        expected: ValidatorIndex,
     },
 }
 

@@ -1,7 +1,6 @@
 //! The first frame in each direction of a stream.
 
 use bytes::Bytes;
-use quorate_types::ids::ValidatorIndex;
 
 use super::{LinkConfig, LinkFault};
 use crate::pb::peer::v1::frame::Content;
@@ -21,8 +20,8 @@ pub(super) fn make(config: &LinkConfig) -> Frame {
     Frame { content: Some(Content::Hello(hello)) }
 }
 
-/// Checks that `frame` is the hello of `expected`, whose key the connection has proven.
-pub(super) fn admit(frame: Option<Frame>, config: &LinkConfig, expected: ValidatorIndex) -> Result<(), LinkFault> {
+/// Checks that `frame` is the hello of a validator of this cluster, whose key the connection has proven.
+pub(super) fn admit(frame: Option<Frame>, config: &LinkConfig) -> Result<(), LinkFault> {
     let Some(frame) = frame else {
         return Err(LinkFault::Closed);
     };
@@ -37,8 +36,6 @@ pub(super) fn admit(frame: Option<Frame>, config: &LinkConfig, expected: Validat
         let found = hello.cluster.iter().take(32).map(|byte| format!("{byte:02x}")).collect();
         return Err(LinkFault::OtherCluster { found, expected: config.cluster });
     }
-    if hello.validator != u32::from(expected.0) {
-        return Err(LinkFault::OtherIndex { found: hello.validator, expected });
-    }
+    // Its key says who it is. Its own index may be that of another epoch (protocol §8.4).
     Ok(())
 }

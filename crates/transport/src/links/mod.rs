@@ -232,7 +232,7 @@ impl PeerLinks {
         let (changed, changes) = watch::channel(());
         let state = |index, name| Arc::new(PeerState::new(index, name, &config.limits, changed.clone()));
         let peers: Vec<_> =
-            config.set.iter().map(|(index, info)| (index != me).then(|| state(index, &info.name))).collect();
+            config.set.everyone().map(|(index, info)| (index != me).then(|| state(index, &info.name))).collect();
         let (closing, closed) = watch::channel(false);
         let shared = Arc::new(Shared { config, peers: peers.clone(), closing: closed });
         let mut tasks = JoinSet::new();

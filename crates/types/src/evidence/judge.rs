@@ -293,6 +293,9 @@ fn is_signed(context: &Context, operation: &Operation) -> bool {
 fn conflicting_operations(context: &Context, first: &Operation, second: &Operation) -> Judged {
     guilty_if(first.author() == second.author(), "two authors")?;
     guilty_if(first.nonce() == second.nonce(), "two nonces")?;
+    // A validator's word about its own store has no nonce, and may be said again (protocol §7.4).
+    let is_numbered = |operation: &Operation| !operation.is_own_word();
+    guilty_if(is_numbered(first) && is_numbered(second), "an operation without a nonce")?;
     guilty_if(first.to_bytes() <= second.to_bytes(), "the halves are in the other order")?;
     for operation in [first, second] {
         guilty_if(operation.content().cluster == context.cluster, "an operation of another cluster")?;

@@ -28,6 +28,8 @@ pub(super) fn check(raw: RawGenesis) -> Checked<GenesisContent> {
         parameters: parameters(&raw.parameters)?,
         kinds: kinds(raw.kinds)?,
     };
+    let (found, least) = (count(content.validators.len()), i64::from(content.parameters.min_validators));
+    in_range("the number of validators", found, least, count(MAX_VALIDATORS), "parameters.min_validators demands it")?;
     Ok(content)
 }
 
@@ -201,11 +203,20 @@ fn right(raw: RawRight, access: &str, name: &str) -> Checked<Right> {
 }
 
 fn name(field: &str, value: String) -> Checked<String> {
-    let fits = is_kind_name(&value) && value.len() <= MAX_KIND_BYTES;
-    if fits { Ok(value) } else { Err(GenesisError::Name { field: field.to_owned(), value }) }
+    if is_name(&value) { Ok(value) } else { Err(GenesisError::Name { field: field.to_owned(), value }) }
+}
+
+/// Whether it is a name: 1 to 64 lower-case letters, digits, `-` and `_`, a letter first.
+pub(crate) fn is_name(value: &str) -> bool {
+    is_kind_name(value) && value.len() <= MAX_KIND_BYTES
 }
 
 fn address(field: String, value: String) -> Checked<String> {
+    if is_address(&value) { Ok(value) } else { Err(GenesisError::Address { field, value }) }
+}
+
+/// Whether it is `host:port`.
+pub(crate) fn is_address(value: &str) -> bool {
     let parts = value.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
     let is_host = |host: &str| {
         let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
@@ -213,10 +224,7 @@ fn address(field: String, value: String) -> Checked<String> {
         !inner.is_empty()
             && inner.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-' || (bracketed && c == ':'))
     };
-    match parts {
-        Some((host, Ok(1..))) if is_host(host) => Ok(value),
-        _ => Err(GenesisError::Address { field, value }),
-    }
+    matches!(parts, Some((host, Ok(1..))) if is_host(host))
 }
 
 fn in_range(field: &str, value: i64, low: i64, high: i64, because: &'static str) -> Checked<()> {

@@ -5,7 +5,7 @@ use quorate_crypto::{PublicKey, SecretKey};
 use super::content::{Change, Condition, EntityId, Guard, HybridTime, Mutation, OperationContent};
 use super::fault::OperationFault;
 use super::system::SystemChange;
-use super::{Operation, SignedOperation, operation_id, signing_bytes};
+use super::{Operation, SignedOperation, operation_id};
 use crate::ids::{BlockTime, ClusterId, OperationId};
 
 /// Collects what an operation says, then signs it.
@@ -74,7 +74,7 @@ impl OperationBuilder {
     }
 
     /// What has been collected, for a signer that isn't a [`SecretKey`] of this process: sign
-    /// [`signing_bytes`] of the cluster and the id of [`OperationContent::to_body`].
+    /// [`OperationContent::signing_bytes`] of the id of [`OperationContent::to_body`].
     #[must_use]
     pub fn content(self) -> OperationContent {
         self.content
@@ -86,7 +86,7 @@ impl OperationBuilder {
     /// If a field is missing or malformed. Limits are the cluster's and not known here.
     pub fn sign(self, key: &SecretKey) -> Result<Operation, OperationFault> {
         let body = self.content.to_body();
-        let signature = key.sign(&signing_bytes(self.content.cluster, operation_id(&body)));
+        let signature = key.sign(&self.content.signing_bytes(operation_id(&body)));
         Operation::decode(&SignedOperation { body, signature })
     }
 }

@@ -11,7 +11,10 @@ use quorate_crypto::PublicKey;
 use super::content::MAX_KIND_BYTES;
 use super::convert::{Checked, bytes_of, fixed, is_kind_name, missing, read_value, write_value};
 use super::fault::{Limited, NameRule, OperationFault};
+use super::membership::{self, Ready, Rejoin};
 use super::trail::Trail;
+use crate::epoch::SetChange;
+use crate::ids::OperationId;
 use crate::kind::{Access, Consistency, EntityType, Kind, MAX_RIGHT_KEYS, Right};
 use crate::pb;
 use crate::schema::Schema;
@@ -21,6 +24,14 @@ use crate::schema::Schema;
 pub enum SystemChange {
     /// Declares a kind of entities, for ever. For administrators.
     DefineKind(Box<Kind>),
+    /// Proposes changes of the validator set or the parameters. For administrators.
+    Propose(Vec<SetChange>),
+    /// Approves a proposal, by the operation that made it. For administrators.
+    Approve(OperationId),
+    /// The author, a learner, has caught up.
+    Ready(Ready),
+    /// The author, a validator in quarantine, comes back.
+    Rejoin(Rejoin),
 }
 
 impl SystemChange {
@@ -29,6 +40,26 @@ impl SystemChange {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::DefineKind(_) => "define-kind",
+            Self::Propose(_) => "propose",
+            Self::Approve(_) => "approve",
+            Self::Ready(_) => "ready",
+            Self::Rejoin(_) => "rejoin",
+        }
+    }
+
+    /// Whether it is a validator's own word about its store: signed under a tag of its own, without a nonce, because
+    /// whoever says it has lost what it would count nonces with (protocol §7.4).
+    #[must_use]
+    pub const fn is_own_word(&self) -> bool {
+        matches!(self, Self::Ready(_) | Self::Rejoin(_))
+    }
+
+    /// Domain tag of the signature, if it isn't that of ordinary operations.
+    pub(crate) const fn tag(&self) -> Option<&'static [u8]> {
+        match self {
+            Self::Ready(_) => Some(b"quorate/ready/v1"),
+            Self::Rejoin(_) => Some(b"quorate/rejoin/v1"),
+            _ => None,
         }
     }
 }
@@ -37,6 +68,10 @@ pub(super) fn read(system: pb::SystemOperation, at: &Trail<'_>) -> Checked<Syste
     use pb::system_operation::Change as Wire;
     match system.change.ok_or_else(|| missing(&at.field("change")))? {
         Wire::DefineKind(kind) => Ok(SystemChange::DefineKind(Box::new(read_kind(kind, &at.field("define_kind"))?))),
+        Wire::Propose(propose) => membership::read_propose(propose, &at.field("propose")).map(SystemChange::Propose),
+        Wire::Approve(approve) => membership::read_approve(&approve, &at.field("approve")).map(SystemChange::Approve),
+        Wire::Ready(ready) => membership::read_ready(&ready, &at.field("ready")).map(SystemChange::Ready),
+        Wire::Rejoin(rejoin) => membership::read_rejoin(&rejoin, &at.field("rejoin")).map(SystemChange::Rejoin),
     }
 }
 
@@ -44,6 +79,10 @@ pub(super) fn write(change: &SystemChange) -> pb::SystemOperation {
     use pb::system_operation::Change as Wire;
     let change = match change {
         SystemChange::DefineKind(kind) => Wire::DefineKind(write_kind(kind)),
+        SystemChange::Propose(changes) => Wire::Propose(membership::write_propose(changes)),
+        SystemChange::Approve(proposal) => Wire::Approve(membership::write_approve(proposal)),
+        SystemChange::Ready(ready) => Wire::Ready(membership::write_ready(ready)),
+        SystemChange::Rejoin(rejoin) => Wire::Rejoin(membership::write_rejoin(rejoin)),
     };
     pb::SystemOperation { change: Some(change) }
 }

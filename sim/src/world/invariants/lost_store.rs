@@ -25,7 +25,9 @@ impl Invariant for LostStore {
         let said = self.said.entry(*by).or_default();
         for statement in statements_of(message, ValidatorIndex(*by)) {
             let signature = short(statement.signature());
-            if !scene.lost.contains(by) {
+            // It signs again in later epochs, in which its lost self can't have signed anything.
+            let is_later = scene.lost_in.get(by).is_none_or(|lost| statement.epoch() > *lost);
+            if !scene.lost.contains(by) || is_later {
                 said.insert(signature);
             } else if !said.contains(&signature) {
                 return Err(vec![

@@ -35,14 +35,14 @@ use quorate_crypto::Digest;
 use quorate_replica::{Notice, execution::Executed};
 use quorate_storage::WriteBatch;
 use quorate_types::freshness::Nonce;
-use quorate_types::ids::{Sequence, View};
+use quorate_types::ids::{Epoch, OperationId, Sequence, View};
 use quorate_types::message::Message;
 use quorate_types::operation::Operation;
 use quorate_types::proposal::Proposal;
 use quorate_types::receipt::Receipt;
 use quorate_types::verified::Context;
 
-use super::statement::Statement;
+use super::statement::{Statement, epoch_in};
 use super::verdict::Violation;
 
 /// One thing that the observer sees.
@@ -128,6 +128,8 @@ pub enum Fact<'a> {
 /// Where a validator stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
+    /// Its epoch.
+    pub epoch: Epoch,
     /// Its view.
     pub view: View,
     /// Whether it votes there.
@@ -152,12 +154,16 @@ pub struct Place {
 /// ever seen.
 #[derive(Debug)]
 pub struct Scene {
-    /// The cluster.
+    /// The cluster, in the epoch that a fact is about.
     pub context: Context,
     /// Who is Byzantine.
     pub byzantine: BTreeSet<u16>,
     /// Who lost its store: faulty from then on, but never hostile.
     pub lost: BTreeSet<u16>,
+    /// In which epoch it did, last.
+    lost_in: BTreeMap<u16, Epoch>,
+    /// Words of validators about their own stores, which no client signs.
+    own_words: BTreeSet<OperationId>,
     /// Each proposal's sequence and parent.
     parents: BTreeMap<Digest, (Sequence, Digest)>,
 }
@@ -201,6 +207,9 @@ impl Scene {
         match message {
             Message::PrePrepare(pre_prepare) => self.learn_proposal(&pre_prepare.proposal),
             Message::Proposal(proposal) => self.learn_proposal(proposal),
+            Message::Operation(operation) => {
+                self.own_words.insert(operation.id());
+            }
             Message::Segment(segment) => segment.proposals.iter().for_each(|proposal| self.learn_proposal(proposal)),
             _ => {}
         }
@@ -227,15 +236,30 @@ pub trait Invariant: std::fmt::Debug + Send {
 #[derive(Debug)]
 pub struct Observer {
     scene: Scene,
+    /// Those that know no epochs.
     invariants: Vec<Box<dyn Invariant>>,
+    /// Those that begin anew with each epoch.
+    of_epochs: BTreeMap<Epoch, Vec<Box<dyn Invariant>>>,
+    contexts: BTreeMap<Epoch, Context>,
+    /// Where each validator was last.
+    places: BTreeMap<u16, Epoch>,
 }
 
 impl Observer {
     /// An observer of a run in which these validators are Byzantine.
     #[must_use]
     pub fn new(context: Context, byzantine: BTreeSet<u16>) -> Self {
-        let scene = Scene { context, byzantine, lost: BTreeSet::new(), parents: BTreeMap::new() };
-        Self { scene, invariants: all() }
+        let contexts = BTreeMap::from([(context.epoch, context.clone())]);
+        let of_epochs = BTreeMap::from([(context.epoch, of_epoch())]);
+        let (lost, lost_in, own_words, parents) = Default::default();
+        let scene = Scene { context, byzantine, lost, lost_in, own_words, parents };
+        Self { scene, invariants: over_all(), of_epochs, contexts, places: BTreeMap::new() }
+    }
+
+    /// A validator has entered an epoch.
+    pub(crate) fn enter(&mut self, context: Context) {
+        self.of_epochs.entry(context.epoch).or_insert_with(of_epoch);
+        self.contexts.entry(context.epoch).or_insert(context);
     }
 
     /// What is known beside the facts.
@@ -259,19 +283,48 @@ impl Observer {
             Fact::Executed { proposal, .. } => self.scene.learn_proposal(proposal),
             Fact::StoreLost { by } => {
                 self.scene.lost.insert(by);
+                let at = self.places.get(&by).copied().unwrap_or_default();
+                let last = self.scene.lost_in.entry(by).or_default();
+                *last = at.max(*last);
+            }
+            Fact::Turn { by, after: place, .. } | Fact::Restarted { by, place } => {
+                self.places.insert(by, place.epoch);
             }
             _ => {}
         }
         if by(&fact).is_some_and(|by| self.scene.byzantine.contains(&by)) {
             return Ok(());
         }
-        for invariant in &mut self.invariants {
-            invariant.on_fact(&self.scene, &fact).map_err(|facts| {
-                let (invariant, clause) = invariant.name();
-                Violation { invariant, clause, facts }
-            })?;
-        }
-        Ok(())
+        judge(&mut self.invariants, &self.scene, &fact)?;
+        let epoch = epoch_of(&fact).or_else(|| by(&fact).and_then(|by| self.places.get(&by).copied()));
+        let (epoch, first) = (epoch.unwrap_or_default(), self.scene.context.clone());
+        let Some((invariants, context)) = self.of_epochs.get_mut(&epoch).zip(self.contexts.get(&epoch)) else {
+            return Ok(());
+        };
+        self.scene.context = context.clone();
+        let judged = judge(invariants, &self.scene, &fact);
+        self.scene.context = first;
+        judged
+    }
+}
+
+fn judge(invariants: &mut [Box<dyn Invariant>], scene: &Scene, fact: &Fact<'_>) -> Result<(), Violation> {
+    invariants.iter_mut().try_for_each(|invariant| {
+        invariant.on_fact(scene, fact).map_err(|facts| {
+            let (invariant, clause) = invariant.name();
+            Violation { invariant, clause, facts }
+        })
+    })
+}
+
+/// The epoch that a fact says that it is about.
+fn epoch_of(fact: &Fact<'_>) -> Option<Epoch> {
+    match fact {
+        Fact::Turn { after: place, .. } | Fact::Restarted { place, .. } => Some(place.epoch),
+        Fact::Signed { statement, .. } => Some(statement.epoch()),
+        Fact::Executed { proposal, .. } => Some(proposal.epoch),
+        Fact::Leaves { message, .. } => epoch_in(message),
+        _ => None,
     }
 }
 
@@ -291,20 +344,26 @@ const fn by(fact: &Fact<'_>) -> Option<u16> {
     }
 }
 
-/// Every property, fresh.
-fn all() -> Vec<Box<dyn Invariant>> {
+/// The properties of one epoch, fresh: views begin at 0 in each, and what is signed in one says nothing of another.
+fn of_epoch() -> Vec<Box<dyn Invariant>> {
     vec![
-        Box::new(agreement::Agreement::default()),
         Box::new(commit::Commit::default()),
         Box::new(prepared::Prepared::default()),
         Box::new(one_chain::OneChain::default()),
         Box::new(double_sign::DoubleSign::default()),
         Box::new(left_view::LeftView::default()),
-        Box::new(innocent::Innocent::default()),
-        Box::new(durable_first::DurableFirst::default()),
         Box::new(certificates::Certificates::default()),
         Box::new(view::ViewMonotone::default()),
         Box::new(window::Window::default()),
+    ]
+}
+
+/// The properties of all epochs together, fresh.
+fn over_all() -> Vec<Box<dyn Invariant>> {
+    vec![
+        Box::new(agreement::Agreement::default()),
+        Box::new(innocent::Innocent::default()),
+        Box::new(durable_first::DurableFirst::default()),
         Box::new(state::State::default()),
         Box::new(exactly_once::ExactlyOnce::default()),
         Box::new(causal::Causal::default()),
@@ -322,5 +381,5 @@ fn all() -> Vec<Box<dyn Invariant>> {
 /// The names of all properties that are checked while a run goes on.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
-    all().iter().map(|invariant| invariant.name().0).collect()
+    over_all().iter().chain(&of_epoch()).map(|invariant| invariant.name().0).collect()
 }

@@ -26,6 +26,7 @@ pub mod receipt;
 pub mod start;
 pub mod status;
 pub mod submit;
+pub mod suspicion;
 pub mod watch;
 
 use std::process::ExitCode;
@@ -57,6 +58,8 @@ enum Command {
     Get(get::GetArgs),
     Watch(watch::WatchArgs),
     Status(status::StatusArgs),
+    Suspicion(suspicion::SuspicionArgs),
+    Explain(suspicion::ExplainArgs),
     Receipt(receipt::ReceiptArgs),
     Proof(proof::ProofArgs),
     Evidence(evidence::EvidenceArgs),
@@ -117,6 +120,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Get(args) => wait(args.run()),
         Command::Watch(args) => wait(args.run()),
         Command::Status(args) => wait(args.run()),
+        Command::Suspicion(args) => wait(args.run()),
+        Command::Explain(args) => wait(args.run()),
         Command::Receipt(args) => wait(args.run()),
         Command::Proof(args) => wait(args.run()),
         Command::Evidence(args) => wait(args.run()),

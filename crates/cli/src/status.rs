@@ -103,7 +103,7 @@ fn status_json(status: &StatusResponse) -> Json {
             "validator": peer.validator, "name": peer.name, "self": peer.is_self, "connected": peer.connected,
             "last_seen_ms": peer.last_seen_ms, "view": peer.view, "committed": peer.committed,
             "executed": peer.executed, "lag": peer.lag, "following": peer.following, "problem": peer.problem,
-            "dropped": peer.dropped, "evidence": peer.evidence,
+            "dropped": peer.dropped, "suspicion_thousandths": peer.suspicion_thousandths, "evidence": peer.evidence,
         })
     });
     json!({

@@ -126,6 +126,37 @@ impl Client {
         .await
     }
 
+    /// Whom the validator with this position among the endpoints suspects; the chosen one if there is none.
+    ///
+    /// # Errors
+    /// If it doesn't answer.
+    pub async fn suspicion(&self, position: usize) -> Result<cluster_pb::SuspicionResponse, ClientFault> {
+        let endpoint = self.endpoint_at(position).unwrap_or_else(|| self.endpoint());
+        let endpoint = endpoint.within(self.inner.config.retry.attempt);
+        let answer = async {
+            let asked = ClusterClient::new(endpoint.service()).suspicion(cluster_pb::SuspicionRequest {}).await;
+            let answer = asked.map_err(|status| ClientFault::of_status(&endpoint.address, status))?;
+            Ok(answer.into_inner())
+        };
+        self.in_time(&endpoint, answer).await
+    }
+
+    /// Why that validator suspects the one with this index in the validator set.
+    ///
+    /// # Errors
+    /// If it doesn't answer, or there is no such index.
+    pub async fn explain(&self, position: usize, validator: u32) -> Result<cluster_pb::ExplainResponse, ClientFault> {
+        let endpoint = self.endpoint_at(position).unwrap_or_else(|| self.endpoint());
+        let endpoint = endpoint.within(self.inner.config.retry.attempt);
+        let answer = async {
+            let request = cluster_pb::ExplainRequest { validator };
+            let asked = ClusterClient::new(endpoint.service()).explain(request).await;
+            let answer = asked.map_err(|status| ClientFault::of_status(&endpoint.address, status))?;
+            Ok(answer.into_inner())
+        };
+        self.in_time(&endpoint, answer).await
+    }
+
     /// The status of the validator at a position of the configuration, as it sees itself and its peers;
     /// `dump_at` asks for the digest of its replicated state at that sequence (0: at its newest).
     ///

@@ -205,6 +205,20 @@ impl Cluster for Fake {
         unasked()
     }
 
+    async fn suspicion(
+        &self,
+        _: Request<cluster_pb::SuspicionRequest>,
+    ) -> Result<Response<cluster_pb::SuspicionResponse>, Status> {
+        unasked()
+    }
+
+    async fn explain(
+        &self,
+        _: Request<cluster_pb::ExplainRequest>,
+    ) -> Result<Response<cluster_pb::ExplainResponse>, Status> {
+        unasked()
+    }
+
     async fn validators(
         &self,
         _: Request<cluster_pb::ValidatorsRequest>,

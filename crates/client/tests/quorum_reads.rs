@@ -164,6 +164,20 @@ impl Cluster for Gateway {
         Err(Status::unimplemented("not here"))
     }
 
+    async fn suspicion(
+        &self,
+        _: Request<cluster_pb::SuspicionRequest>,
+    ) -> Result<Response<cluster_pb::SuspicionResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn explain(
+        &self,
+        _: Request<cluster_pb::ExplainRequest>,
+    ) -> Result<Response<cluster_pb::ExplainResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
     async fn validators(
         &self,
         _: Request<cluster_pb::ValidatorsRequest>,

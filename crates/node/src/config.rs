@@ -139,7 +139,7 @@ pub struct TelemetryConfig {
     pub metrics: Option<SocketAddr>,
     /// The flight recorder's file, if it runs.
     pub recording: Option<PathBuf>,
-    /// The most bytes of a recording: half for the beginning, half for the end.
+    /// Where the recording ends.
     pub recording_bytes: u64,
 }
 

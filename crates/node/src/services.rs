@@ -15,6 +15,7 @@ mod operations;
 mod proofs;
 mod server;
 mod submit;
+mod suspicion;
 mod watch;
 
 use std::future::Future;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use comfy_table::{CellAlignment, Table, presets};
 use quorate_client::ClientFault;
-use quorate_client::pb::cluster::v1::{Mode, StatusResponse, ValidatorStatus};
+use quorate_client::pb::cluster::v1::{Mode, StatusResponse, SuspicionLevel, ValidatorStatus};
 use quorate_types::genesis::Genesis;
 
 use super::Answer;
@@ -54,6 +54,11 @@ pub(super) fn render(genesis: &Genesis, answers: &[Answer]) -> String {
                     None => format!("{name} was not asked; the others' word is shown"),
                 });
             }
+        }
+        let suspected = seen.iter().filter(|peer| peer.suspicion_level() > SuspicionLevel::Observe).count();
+        if suspected > 0 {
+            let remark = format!("{suspected} others suspect {name}; `quorate explain {name}` says of what");
+            remarks.push(paint::warning(&remark));
         }
         let evidence = seen.iter().map(|peer| peer.evidence).max().unwrap_or_default();
         if evidence > 0 {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use quorate_replica::suspicion::Explanation;
 use quorate_transport::links::PeerLinks;
 use tokio::sync::watch;
 
@@ -40,6 +41,7 @@ impl Gauges {
         self.position(&mut page);
         self.queues(&mut page);
         self.peers(&mut page);
+        self.suspicion(&mut page);
         self.memory(&mut page);
         page.into_text()
     }
@@ -111,6 +113,23 @@ impl Gauges {
         for view in &views {
             let dropped = view.lanes.iter().map(|lane| lane.dropped_frames).sum();
             page.sample("quorate_peer_dropped_total", &[("peer", &view.name)], dropped);
+        }
+    }
+
+    /// What is suspected of others: score and level of each against whom something is held.
+    fn suspicion(&self, page: &mut Page) {
+        let status = Arc::clone(&self.status.borrow());
+        let suspicion = &status.report.suspicion;
+        page.gauge("quorate_many_look_slow", "Whether more than f validators look slow.", u64::from(suspicion.many));
+        let names: Vec<(String, &Explanation)> =
+            suspicion.suspects.iter().map(|suspect| (suspect.validator.0.to_string(), suspect)).collect();
+        page.head("quorate_suspicion_thousandths", "gauge", "How much a validator is suspected.");
+        for (validator, suspect) in &names {
+            page.sample("quorate_suspicion_thousandths", &[("validator", validator)], suspect.score.in_thousandths());
+        }
+        page.head("quorate_suspicion_level", "gauge", "0 observe, 1 warn, 2 throttle, 3 deprioritise, 4 disconnect.");
+        for (validator, suspect) in &names {
+            page.sample("quorate_suspicion_level", &[("validator", validator)], suspect.level as u64);
         }
     }
 

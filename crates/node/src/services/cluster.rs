@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use quorate_crypto::Digest;
 use quorate_replica::records;
+use quorate_replica::suspicion::Level;
 use quorate_storage::Store;
 use quorate_transport::fault::{ApiFault, Reason};
 use quorate_transport::links::PeerView;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::door::client_of;
+use super::suspicion::{held_against, level_to_wire, thousandths};
 use super::{Api, stopping, wire};
 use crate::driver::{Mode, NodeStatus};
 use crate::dump::dump;
@@ -81,6 +83,27 @@ impl<S: Store> Cluster for ClusterService<S> {
         })
         .await
     }
+
+    async fn suspicion(
+        &self,
+        request: Request<pb::SuspicionRequest>,
+    ) -> Result<Response<pb::SuspicionResponse>, Status> {
+        let api = &self.0;
+        api.answer(async {
+            api.door.admit(client_of(request.extensions()), 0)?;
+            Ok(api.suspicion_response())
+        })
+        .await
+    }
+
+    async fn explain(&self, request: Request<pb::ExplainRequest>) -> Result<Response<pb::ExplainResponse>, Status> {
+        let api = &self.0;
+        api.answer(async {
+            api.door.admit(client_of(request.extensions()), 0)?;
+            api.explain_response(request.get_ref())
+        })
+        .await
+    }
 }
 
 const fn mode_to_wire(mode: Mode) -> pb::Mode {
@@ -131,7 +154,10 @@ impl<S: Store> Api<S> {
         let highest = peers.max().unwrap_or_default().max(status.report.committed);
         let one = |(index, info): (ValidatorIndex, &quorate_types::set::ValidatorInfo)| {
             let view = views.iter().find(|view| view.validator == index);
+            let held = held_against(status, index);
             let base = pb::ValidatorStatus {
+                suspicion_thousandths: thousandths(held),
+                suspicion_level: level_to_wire(held.map_or(Level::Observe, |held| held.level)).into(),
                 validator: u32::from(index.0),
                 name: info.name.clone(),
                 evidence: status.report.evidence.get(index.position()).copied().unwrap_or(0),
@@ -184,12 +210,14 @@ impl<S: Store> Api<S> {
 
     fn health_response(&self) -> pb::HealthResponse {
         let status = self.status();
+        let reason = (!status.reason.is_empty()).then(|| status.reason.clone());
+        let problems = reason.into_iter().chain(self.suspicion_problems(&status)).collect();
         let missing = status.missing.iter().map(|missing| self.name(missing.validator).to_owned());
         pb::HealthResponse {
             writable: status.mode == Mode::Ordering,
             readable: true,
             mode: mode_to_wire(status.mode).into(),
-            problems: (!status.reason.is_empty()).then(|| status.reason.clone()).into_iter().collect(),
+            problems,
             missing: missing.collect(),
         }
     }

@@ -1,4 +1,5 @@
-//! The command line of the simulator (simulation §3): `run`, `swarm`, `twins`, `crashes`, `accountability`, `replay`, `shrink`,
+//! The command line of the simulator (simulation §3): `run`, `swarm`, `twins`, `crashes`, `accountability`,
+//! `performance-attacks`, `replay`, `shrink`,
 //! `explain`, `coverage`, `list`.
 //!
 //! It is a library so that a user's own program can add behaviours: [`main`] takes them. Exit codes: 0 nothing
@@ -13,6 +14,7 @@ mod crashes;
 mod engine;
 mod explain;
 mod junit;
+mod performance;
 mod replay;
 mod run;
 mod show;
@@ -51,6 +53,8 @@ enum Command {
     Twins(twins::Arguments),
     /// A short script with a view change, crashed at every save and every send
     Crashes(crashes::Arguments),
+    /// What attacks on speed cost, with the rules against slow primaries and without, as a table
+    PerformanceAttacks(performance::Arguments),
     /// Real nodes over simulated sockets
     #[cfg(feature = "net")]
     #[command(subcommand)]
@@ -85,6 +89,7 @@ pub fn main(behaviours: &Behaviours) -> ExitCode {
         Command::Run(arguments) => run::run(arguments, behaviours),
         Command::Swarm(arguments) => swarm::run(arguments, behaviours),
         Command::Twins(arguments) => twins::run(&arguments),
+        Command::PerformanceAttacks(arguments) => Ok(performance::execute(&arguments)),
         Command::Crashes(arguments) => crashes::run(&arguments),
         Command::Accountability(arguments) => accountability::run(&arguments, behaviours),
         #[cfg(feature = "net")]

@@ -87,6 +87,7 @@ pub fn run_with(plan: &FaultPlan, options: &Options) -> Report {
         accusations: world.accusations,
         culprits,
         suspected: world.suspected,
+        waits_us: world.workload.waits_us,
         healed_in_ms: world.healed_in_ms,
         recording: world.recording,
         story: Vec::new(),

@@ -300,14 +300,10 @@ impl World {
         };
         self.on_notices(me, notices)?;
         for outgoing in &after {
-            // It may have died over what a notice led to, such as pruning, or while it sent.
+            self.send_outgoing(me, outgoing)?;
             if self.host(me).generation != generation {
                 return Ok(());
             }
-            self.send_outgoing(me, outgoing)?;
-        }
-        if self.host(me).generation != generation {
-            return Ok(());
         }
         if enters {
             return self.begin_anew(me);

@@ -74,6 +74,8 @@ pub struct Report {
     pub accusations: Vec<Accusation>,
     /// Whom forensics over the stores of the correct validators names, and of what, where a property didn't hold.
     pub culprits: BTreeMap<u16, BTreeSet<String>>,
+    /// How long each acknowledged operation took, from its signature to a certified receipt.
+    pub waits_us: Vec<u64>,
     /// Who was first warned of whom, and when, in virtual milliseconds: by the suspect, then by who suspects.
     pub suspected: BTreeMap<u16, BTreeMap<u16, u64>>,
     /// The virtual time from the end of all faults until all had healed.
@@ -106,6 +108,7 @@ impl Report {
             blamed: BTreeMap::new(),
             accusations: Vec::new(),
             culprits: BTreeMap::new(),
+            waits_us: Vec::new(),
             suspected: BTreeMap::new(),
             healed_in_ms: None,
             recording: None,

@@ -24,6 +24,8 @@ const LIFETIME_MS: u64 = 12 * 3_600_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
     pub(crate) operation: Arc<Operation>,
+    /// When it was signed.
+    pub(crate) signed_us: u64,
     /// When it was last given to a validator.
     pub(crate) given_us: u64,
 }
@@ -45,6 +47,8 @@ pub(crate) struct Workload {
     receipts: BTreeMap<Sequence, Vec<Receipt>>,
     /// What clients did and were told.
     pub(crate) history: History,
+    /// How long each acknowledged operation took, from its signature on.
+    pub(crate) waits_us: Vec<u64>,
     acknowledged: u64,
     judged: u64,
 }
@@ -63,6 +67,7 @@ impl Workload {
             pending: BTreeMap::new(),
             receipts: BTreeMap::new(),
             history: History::default(),
+            waits_us: Vec::new(),
             acknowledged: 0,
             judged: 0,
         }
@@ -102,7 +107,8 @@ impl Workload {
         self.newest[position] = Some(operation.id());
         self.history.on_invoked(&operation, now_us);
         self.authors.insert(operation.id(), client);
-        self.pending.insert(operation.id(), Pending { operation: Arc::clone(&operation), given_us: now_us });
+        self.pending
+            .insert(operation.id(), Pending { operation: Arc::clone(&operation), signed_us: now_us, given_us: now_us });
         Ok(Some(operation))
     }
 
@@ -200,6 +206,8 @@ impl Workload {
     /// of now.
     pub(crate) fn on_certified(&mut self, sequence: Sequence, now_us: u64) -> Vec<Receipt> {
         let receipts = self.receipts.get(&sequence).cloned().unwrap_or_default();
+        let signed = receipts.iter().filter_map(|receipt| self.pending.get(&receipt.operation));
+        self.waits_us.extend(signed.map(|pending| now_us.saturating_sub(pending.signed_us)));
         let told: Vec<Receipt> = receipts.into_iter().filter(|receipt| self.answer(&receipt.operation)).collect();
         told.iter().for_each(|receipt| self.history.on_told(receipt, now_us));
         self.acknowledged += told.len() as u64;

@@ -5,13 +5,12 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use quorate_crypto::SecretKey;
-use quorate_node::recorder::{MAGIC, Moment, replay};
-use quorate_replica::Report;
+use quorate_node::recorder::{END_MAGIC, MAGIC, Moment, replay, state, tell};
 
 /// Whether a file is a recording of a node, and not a plan.
 #[must_use]
 pub fn is_recording(bytes: &[u8]) -> bool {
-    bytes.starts_with(MAGIC)
+    bytes.starts_with(MAGIC) || bytes.starts_with(END_MAGIC)
 }
 
 /// Steps through a recording and prints each step; `key` is the file with the validator's consensus key.
@@ -19,6 +18,11 @@ pub fn is_recording(bytes: &[u8]) -> bool {
 /// # Errors
 /// If the recording or the key can't be read.
 pub fn show(recording: &[u8], key: Option<&Path>) -> anyhow::Result<ExitCode> {
+    if recording.starts_with(END_MAGIC) {
+        let turns = tell(recording, |now, words| println!("{:>10} ms  {words}", now.monotonic_ms))?;
+        println!("{turns} turns as they were recorded: no replica can be driven through the end of a long run");
+        return Ok(ExitCode::SUCCESS);
+    }
     let has_key = key.is_some();
     let key = match key {
         Some(path) => quorate_node::keys::read(path).with_context(|| format!("reading {}", path.display()))?,
@@ -52,16 +56,6 @@ fn print_moment(moment: &Moment<'_>, has_key: bool) {
     }
 }
 
-/// A validator's state on one line.
-fn state(report: &Report) -> String {
-    let Report { view, is_active, committed, executed, certified, stable, standing, .. } = report;
-    let activity = if *is_active { "active" } else { "changing" };
-    format!(
-        "view {view} ({activity}), committed {committed}, executed {executed}, certified {certified}, stable {stable}, \
-         {standing}"
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +65,6 @@ mod tests {
         assert!(!is_recording(b"{ \"format\": 1 }"));
         assert!(is_recording(b"quorate-flight-1 and more"));
         assert!(show(b"quorate-flight-1", None).is_err(), "one without a start");
+        assert!(is_recording(END_MAGIC) && show(END_MAGIC, None).is_ok());
     }
 }

@@ -139,7 +139,7 @@ pub struct TelemetryConfig {
     pub metrics: Option<SocketAddr>,
     /// The flight recorder's file, if it runs.
     pub recording: Option<PathBuf>,
-    /// Where the recording ends.
+    /// The most bytes of a recording: half for the beginning, half for the end.
     pub recording_bytes: u64,
 }
 

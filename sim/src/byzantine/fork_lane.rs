@@ -35,15 +35,16 @@ impl ForkLane {
             return None;
         }
         let own_operations = original.operations.len() as u64;
-        let before_operations =
-            parent.map_or(header.cumulative_operations - own_operations, |parent| parent.cumulative_operations);
-        let before_bytes =
-            parent.map_or(header.cumulative_bytes - original.size_bytes(), |parent| parent.cumulative_bytes);
+        // Another behaviour may have changed the original before it came here.
+        let before_operations = parent
+            .map_or(header.cumulative_operations.saturating_sub(own_operations), |parent| parent.cumulative_operations);
+        let before_bytes = parent
+            .map_or(header.cumulative_bytes.saturating_sub(original.size_bytes()), |parent| parent.cumulative_bytes);
         let bytes: u64 = operations.iter().map(|operation| operation.size_bytes() as u64).sum();
         let twin = BundleHeader {
             parent: parent.map_or(header.parent, |parent| parent.digest()),
-            cumulative_operations: before_operations + operations.len() as u64,
-            cumulative_bytes: before_bytes + bytes,
+            cumulative_operations: before_operations.saturating_add(operations.len() as u64),
+            cumulative_bytes: before_bytes.saturating_add(bytes),
             operations_root: operations_root(&operations),
             ..header
         };

@@ -300,10 +300,14 @@ impl World {
         };
         self.on_notices(me, notices)?;
         for outgoing in &after {
-            self.send_outgoing(me, outgoing)?;
+            // It may have died over what a notice led to, such as pruning, or while it sent.
             if self.host(me).generation != generation {
                 return Ok(());
             }
+            self.send_outgoing(me, outgoing)?;
+        }
+        if self.host(me).generation != generation {
+            return Ok(());
         }
         if enters {
             return self.begin_anew(me);

@@ -75,7 +75,7 @@ fields! {
         "log_filter": "Which lines are written: a level, or directives as in \"info,quorate_node=debug\".";
         "metrics": "Where Prometheus finds the metrics, such as \"127.0.0.1:7200\". Empty: nowhere.";
         "recording": "The flight recorder's file: all that the replica is told from the start on, for quorate-sim replay; without keys. Empty: off.";
-        "recording_bytes": "Where the recording ends.";
+        "recording_bytes": "The most bytes of a recording: half for the beginning, half for the end.";
     }
 }
 

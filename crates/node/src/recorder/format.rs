@@ -14,6 +14,9 @@ use quorate_types::operation::Operation;
 /// What a recording starts with.
 pub const MAGIC: &[u8; 16] = b"quorate-flight-1";
 
+/// What the end of a recording starts with.
+pub const END_MAGIC: &[u8; 16] = b"quorate-flight-e";
+
 /// The longest key, value or text in a recording.
 const LONGEST: usize = 1 << 30;
 
@@ -25,6 +28,7 @@ const TURN: u8 = 5;
 const ROUND: u8 = 6;
 const STATEMENT: u8 = 7;
 const REFUSED: u8 = 8;
+const STATE: u8 = 9;
 
 /// An entry of the store: family, key, value.
 pub(crate) type Entry = (Family, Vec<u8>, Vec<u8>);
@@ -57,6 +61,7 @@ pub(super) enum Frame {
     Round(Now, Nonce),
     Statement(Now, Nonce),
     Refused(Now, ValidatorIndex, u64, Words),
+    State(String),
 }
 
 /// Appends a frame whose content `write` makes.
@@ -160,6 +165,11 @@ pub(super) fn put_turn(now: Now, out: &Outbox, bytes: &mut Vec<u8>) {
     });
 }
 
+/// The replica after a turn, in words: in the end of a recording.
+pub(super) fn put_state(words: &str, bytes: &mut Vec<u8>) {
+    frame(STATE, bytes, |bytes| encode_bytes(words.as_bytes(), bytes));
+}
+
 /// A digest of all that a turn gave, but for what is only told to people.
 pub(super) fn digest(out: &Outbox) -> Digest {
     let mut hasher = Hasher::new();
@@ -220,9 +230,10 @@ pub(super) fn summary(out: &Outbox) -> String {
     parts.join("; ")
 }
 
-/// The frames of a recording; one that was cut in its last frame is read up to there. `None` if it isn't one.
-pub(super) fn frames(bytes: &[u8]) -> Option<Vec<Result<Frame, DecodeError>>> {
-    let mut rest = bytes.strip_prefix(MAGIC.as_slice())?;
+/// The frames of a recording, or of its end; one that was cut in its last frame is read up to there. `None` if it
+/// doesn't start with `magic`.
+pub(super) fn frames(bytes: &[u8], magic: &[u8; 16]) -> Option<Vec<Result<Frame, DecodeError>>> {
+    let mut rest = bytes.strip_prefix(magic.as_slice())?;
     let mut frames = Vec::new();
     while let Some((kind, length, content)) = split(rest) {
         if content.len() < length {
@@ -272,6 +283,7 @@ fn read(kind: u8, content: &[u8]) -> Result<Frame, DecodeError> {
             Frame::Refused(now, from, count, Words::of(&text(input.bytes(LONGEST, "a reason")?)))
         }
         STATEMENT => Frame::Statement(take_now(input)?, input.array()?),
+        STATE => Frame::State(text(input.bytes(LONGEST, "a state")?)),
         other => return Err(DecodeError::Unknown { what: "frame", value: other }),
     };
     std::mem::replace(input, Reader::new(&[])).finish()?;

@@ -12,7 +12,7 @@ use quorate_types::operation::OperationFault;
 use quorate_types::verified::{Context, PeerFault};
 use thiserror::Error;
 
-use super::format::{Frame, Start, digest, frames, summary};
+use super::format::{END_MAGIC, Frame, MAGIC, Start, digest, frames, summary};
 
 /// Why a recording can't be replayed.
 #[derive(Debug, Error)]
@@ -94,7 +94,7 @@ pub struct Replayed {
 /// # Errors
 /// If it isn't a recording, or can't be replayed with this program.
 pub fn replay(recording: &[u8], key: SecretKey, mut each: impl FnMut(&Moment<'_>)) -> Result<Replayed, ReplayError> {
-    let frames = frames(recording).ok_or(ReplayError::NoRecording)?;
+    let frames = frames(recording, MAGIC).ok_or(ReplayError::NoRecording)?;
     let mut frames = frames.into_iter().enumerate();
     let readable =
         |(frame, read): (usize, Result<Frame, DecodeError>)| read.map_err(|fault| ReplayError::Frame { frame, fault });
@@ -104,7 +104,7 @@ pub fn replay(recording: &[u8], key: SecretKey, mut each: impl FnMut(&Moment<'_>
     let (mut out, mut done) = (Outbox::default(), Replayed::default());
     for frame in frames {
         let (now, event, words, expected) = match readable(frame)? {
-            Frame::Start(_) => return Err(ReplayError::NoStart),
+            Frame::Start(_) | Frame::State(_) => return Err(ReplayError::NoStart),
             Frame::Message(now, from, message) => {
                 let words = format!("{} from {from}", message.kind());
                 (now, Event::Message { from, message: context.verify(message)? }, words, None)
@@ -142,6 +142,35 @@ pub fn replay(recording: &[u8], key: SecretKey, mut each: impl FnMut(&Moment<'_>
         each(&Moment { number: done.steps, now, event: words, gave, replica: &replica });
     }
     Ok(done)
+}
+
+/// Tells what stands in the end of a recording, step by step, with the time: what went in, what each turn gave, and
+/// the replica's state after it, as they were recorded. Gives the number of turns.
+///
+/// # Errors
+/// If it isn't the end of a recording, or can't be read.
+pub fn tell(end: &[u8], mut each: impl FnMut(Now, &str)) -> Result<u64, ReplayError> {
+    let frames = frames(end, END_MAGIC).ok_or(ReplayError::NoRecording)?;
+    let (mut turns, mut at) = (0, Now { monotonic_ms: 0, wall_ms: 0 });
+    for (frame, read) in frames.into_iter().enumerate() {
+        let (now, words) = match read.map_err(|fault| ReplayError::Frame { frame, fault })? {
+            Frame::Start(_) => return Err(ReplayError::NoRecording),
+            Frame::Message(now, from, message) => (now, format!("{} from {from}", message.kind())),
+            Frame::Operation(now, operation) => (now, format!("operation {}", operation.id())),
+            Frame::Executed(now, executed) => (now, format!("executed {}", executed.execution.sequence)),
+            Frame::Round(now, _) => (now, "a freshness round".to_owned()),
+            Frame::Statement(now, _) => (now, "a freshness statement".to_owned()),
+            Frame::Turn(now, _, gave) => {
+                turns += 1;
+                (now, format!("end of turn: {}", if gave.is_empty() { "nothing" } else { gave.as_str() }))
+            }
+            Frame::Refused(now, from, count, words) => (now, format!("{count} messages of {from} refused: {words:?}")),
+            Frame::State(words) => (at, words),
+        };
+        at = now;
+        each(now, &words);
+    }
+    Ok(turns)
 }
 
 fn context(start: &Start) -> Result<Context, ReplayError> {

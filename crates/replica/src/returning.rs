@@ -20,8 +20,12 @@ use crate::records::{self, RecordError};
 use crate::replica::Replica;
 use crate::standing::{Ended, Quarantine, Standing};
 
-/// The word is said again after so many status intervals.
+/// The word is said again after so many status intervals, then after twice as many, and so on: what was ordered once
+/// is ordered in vain again, and until the epoch ends nobody tells the one that waits.
 const AGAIN_INTERVALS: u64 = 8;
+
+/// The interval is doubled so often at most.
+const DOUBLINGS: usize = 6;
 
 /// How long the word may travel, in block time.
 const LIFETIME_MS: u64 = 600_000;
@@ -93,7 +97,8 @@ impl Replica {
         }
         let Some(word) = self.own_word() else { return };
         let interval_ms = u64::from(self.context.parameters.status_interval_ms);
-        self.returning.due_ms = now.monotonic_ms.saturating_add(AGAIN_INTERVALS.saturating_mul(interval_ms));
+        let again = AGAIN_INTERVALS << self.returning.rounds.min(DOUBLINGS);
+        self.returning.due_ms = now.monotonic_ms.saturating_add(again.saturating_mul(interval_ms));
         let block_time = self.core.tip().time.0.max(now.wall_ms);
         let said = self
             .returning

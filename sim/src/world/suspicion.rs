@@ -3,6 +3,8 @@
 use quorate_replica::Event;
 use quorate_replica::suspicion::{Change, Level, Rule, Words};
 use quorate_types::ids::ValidatorIndex;
+use quorate_types::rules::RuleFault;
+use quorate_types::verified::PeerFault;
 
 use super::machine::{Letter, Step, World, unsafe_};
 use super::verdict::Violation;
@@ -23,11 +25,15 @@ pub(super) fn describe(me: u16, change: &Change) -> String {
 }
 
 impl World {
-    /// The door lets a message not in. No correct validator sends such a one, whatever it was sent before.
+    /// The door lets a message not in. No correct validator sends such a one, whatever it was sent before; but one
+    /// that was on its way when its receiver entered another epoch says nothing of its sender.
     pub(super) fn refuse(&mut self, to: u16, letter: &Letter) -> Step {
         let from = ValidatorIndex(letter.from);
+        let fault = self.hosts[usize::from(to)].context.verify(letter.message.clone()).err();
+        if matches!(fault, Some(PeerFault::Rule(RuleFault::OtherEpoch { .. }))) {
+            return Ok(());
+        }
         if !self.is_byzantine(letter.host) {
-            let fault = self.cast.context.verify(letter.message.clone()).err();
             let facts = vec![format!("validator {from} sends {to} what is refused, {fault:?}: {:?}", letter.message)];
             let invariant = "no correct validator's message is refused";
             return Err(unsafe_(Violation { invariant, clause: "accountability §6.8", facts }));

@@ -97,7 +97,6 @@ fn broken(cluster: ClusterId) -> Vec<(&'static str, Vec<Frame>, &'static str)> {
         ("nothing in a frame", vec![Frame { content: None }], "no place"),
         ("another version", vec![newer], "version 99"),
         ("another cluster", vec![edited], "genesis"),
-        ("another's index", vec![rogue::hello(cluster, 1)], "validator 1"),
         ("a second hello", vec![hello(), hello()], "no place"),
         ("an empty message", vec![hello(), rogue::message(vec![])], "empty"),
         ("nine MiB", vec![hello(), rogue::message(vec![1; 9 << 20])], "length"),

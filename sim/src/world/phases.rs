@@ -31,6 +31,8 @@ const RETRY_US: u64 = 100_000;
 const MISCHIEF_US: u64 = 20_000;
 /// An idle cluster is watched for so long.
 pub(crate) const CALM_US: u64 = 2_000_000;
+/// So many times as much as at rest is said while an epoch is on its way to its end.
+const UNDERWAY: u64 = 3;
 /// It must have come to rest by then.
 pub(crate) const CALM_LIMIT_US: u64 = 60_000_000;
 /// The property of what clients saw, and its clause.
@@ -183,11 +185,9 @@ impl World {
     fn calm_down(&mut self) -> Step {
         self.troupe.reform();
         let deadline_us = self.now_us + CALM_LIMIT_US;
-        // Where a validator waits to come back, the others propose until the epoch ends (protocol §8.4), and each
-        // report is answered with votes that the one in quarantine doesn't give.
-        let mut replicas = self.hosts.iter().filter_map(|host| host.replica.as_ref());
-        let is_underway = replicas.any(|replica| replica.standing().is_quarantined());
-        let most = said_at_rest(&self.plan.settings, self.size()) * if is_underway { 2 } else { 1 };
+        // Where a validator waits to come back, the others propose until the epoch ends (protocol §8.4), and reports
+        // are answered with what those that are gone don't give: a multiple of rest, and still a bound.
+        let most = UNDERWAY * said_at_rest(&self.plan.settings, self.size());
         let mut said = 0;
         while self.now_us < deadline_us {
             let (before, from_us) = ((self.deliveries, self.core_views()), self.now_us);

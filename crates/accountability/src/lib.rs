@@ -2,7 +2,7 @@
 //!
 //! * [`Watch`] finds evidence in the messages that one validator sees.
 //! * [`Ledger`] is what is kept of it: each place once, bounded per signer and kind.
-//! * [`file`]: evidence as a file, judged offline.
+//! * [`mod@file`]: evidence as a file, judged offline.
 //! * [`forensics`]: who is guilty of two certified histories that contradict each other.
 //!
 //! What evidence is, and when it holds, stands in [`quorate_types::evidence`]: whoever verifies needs nothing else.

@@ -1,9 +1,9 @@
 //! Evidence: what convinces anyone that a signer broke the rules (accountability §1).
 //!
 //! A piece of evidence is one self-contained value. Whether it holds is a pure function of its bytes and of its
-//! epoch's [`Context`] ([`Evidence::verify`]): no clock, no position, no word of whoever brings it. Every rule
-//! follows from what a correct validator never signs, whatever the network, the clock or its crashes did
-//! (protocol §10.4); so none can be its subject.
+//! epoch's [`Context`](crate::verified::Context) ([`Evidence::verify`]): no clock, no position, no word of whoever
+//! brings it. Every rule follows from what a correct validator never signs, whatever the network, the clock or its
+//! crashes did (protocol §10.4); so none can be its subject.
 //!
 //! Not here: who keeps it, and what follows from it.
 

@@ -9,8 +9,6 @@ use std::sync::{Mutex, PoisonError};
 use quorate_replica::suspicion::Words;
 use quorate_replica::{Event, Now};
 use quorate_types::ids::ValidatorIndex;
-use quorate_types::rules::RuleFault;
-use quorate_types::verified::PeerFault;
 
 use crate::verifier::FrameFault;
 
@@ -28,9 +26,7 @@ impl Refusals {
     /// A message of `from` was refused. What belongs to another epoch says nothing against its sender, which may be
     /// there already, or still.
     pub(crate) fn note(&self, from: ValidatorIndex, fault: &FrameFault) {
-        if let FrameFault::Message(refused) = fault
-            && matches!(refused.fault, PeerFault::Rule(RuleFault::OtherEpoch { .. }))
-        {
+        if matches!(fault, FrameFault::Message(refused) if refused.fault.is_of_another_epoch()) {
             return;
         }
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,8 +51,10 @@ impl Refusals {
 #[cfg(test)]
 mod tests {
     use quorate_types::codec::DecodeError;
+    use quorate_types::evidence::EvidenceFault;
     use quorate_types::ids::Epoch;
-    use quorate_types::verified::Refused;
+    use quorate_types::rules::RuleFault;
+    use quorate_types::verified::{PeerFault, Refused};
 
     use super::*;
 
@@ -87,12 +85,20 @@ mod tests {
         assert!(refusals.take(at(9_000), &mut taken_ms).is_empty());
     }
 
+    /// A validator that has just entered an epoch hears those who are still in the one before, and what they offer of
+    /// its evidence.
     #[test]
     fn what_belongs_to_another_epoch_is_held_against_nobody() {
-        let refusals = Refusals::default();
-        let fault = RuleFault::OtherEpoch { expected: Epoch(1), found: Epoch(0) };
-        let refused = Refused { fault: fault.into(), shows: None };
-        refusals.note(ValidatorIndex(1), &FrameFault::Message(Box::new(refused)));
-        assert!(refusals.take(at(5_000), &mut 0).is_empty());
+        let message = PeerFault::from(RuleFault::OtherEpoch { expected: Epoch(1), found: Epoch(0) });
+        let evidence = |part: PeerFault| PeerFault::Evidence(Box::new(EvidenceFault::Part(part)));
+        let counts = |fault: PeerFault| {
+            let refusals = Refusals::default();
+            let refused = Refused { fault, shows: None };
+            refusals.note(ValidatorIndex(1), &FrameFault::Message(Box::new(refused)));
+            refusals.take(at(5_000), &mut 0).len()
+        };
+        assert_eq!([counts(message.clone()), counts(evidence(message))], [0, 0]);
+        let forged = PeerFault::ValidatorSignature { signer: ValidatorIndex(2) };
+        assert_eq!([counts(forged.clone()), counts(evidence(forged))], [1, 1]);
     }
 }

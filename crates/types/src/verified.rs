@@ -75,6 +75,19 @@ pub enum PeerFault {
     },
 }
 
+impl PeerFault {
+    /// Whether what is refused belongs to another epoch, as a whole or in a part: its sender may be there already, or
+    /// still, so that says nothing against it (accountability §6.7).
+    #[must_use]
+    pub fn is_of_another_epoch(&self) -> bool {
+        match self {
+            Self::Rule(RuleFault::OtherEpoch { .. }) => true,
+            Self::Evidence(fault) => matches!(fault.as_ref(), EvidenceFault::Part(part) if part.is_of_another_epoch()),
+            _ => false,
+        }
+    }
+}
+
 /// A message that was refused, and what that shows.
 #[derive(Debug, thiserror::Error)]
 #[error("{fault}")]

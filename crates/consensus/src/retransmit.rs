@@ -168,14 +168,15 @@ impl Core {
         }
     }
 
-    /// The votes of this view that a peer lacks, with the proposal where it lacks the primary's vote.
+    /// The votes of this view that a peer lacks above what it delivered, with the proposal where it lacks the
+    /// primary's vote.
     fn answer_votes(&self, from: ValidatorIndex, status: &Status, out: &mut Vec<Effect>) {
         let view = self.reign.view;
         if !self.reign.active || status.view != view || !status.active {
             return;
         }
         let mut left = MAX_RESENT;
-        let above = self.stable.max(status.committed.previous().unwrap_or_default());
+        let above = self.stable.max(status.committed);
         for ((sequence, phase), (digest, _)) in self.votes.slots(view, above) {
             let theirs =
                 status.slots.iter().find(|slot| (slot.view, slot.sequence, slot.phase) == (view, sequence, phase));

@@ -103,7 +103,7 @@ impl Votes {
         })
     }
 
-    /// All slots at or above `from` in `view`, each with the digest most voted for and its voters.
+    /// All slots in `view` above a sequence, each with the digest most voted for and its voters.
     pub(crate) fn slots(&self, view: View, above: Sequence) -> BTreeMap<(Sequence, Phase), (Digest, Voters)> {
         let mut counted: BTreeMap<(Sequence, Phase), BTreeMap<Digest, Voters>> = BTreeMap::new();
         let low = (view, above.next(), Phase::Prepare);

@@ -22,7 +22,7 @@ use super::sight::{Shared, Sight};
 use super::wires::Wires;
 use crate::byzantine::{Behaviours, Troupe};
 use crate::world::invariants::Observer;
-use crate::world::{CALM_LIMIT_US, CALM_US, judge_history, restless, said_at_rest};
+use crate::world::{CALM_LIMIT_US, CALM_US, Said, judge_history};
 use crate::world::{Cast, Dice, FaultPlan, Report, Settings, Stream, Verdict, Violation, Workload, dump};
 
 /// One tick of turmoil: tokio's timers aren't finer.
@@ -276,26 +276,25 @@ impl<'a> Fleet<'a> {
     /// An idle cluster without faults, attackers included, comes to rest (simulation §2.6).
     fn calm_down(&mut self) -> Step {
         self.sight.with(|sight| sight.troupe.reform());
-        let most = said_at_rest(&self.plan.settings, self.cluster.cast.size());
+        let (settings, size) = (self.plan.settings.clone(), self.cluster.cast.size());
         let deadline_ms = self.now_ms + CALM_LIMIT_US / 1_000;
-        let seen = |fleet: &Self| {
+        let views = |fleet: &Self| {
             fleet.sight.with(|sight| {
                 let core = sight.core.iter().flatten().map(|who| sight.places[usize::from(*who)]);
-                (sight.deliveries, core.map(|place| (place.view.0, place.is_active)).collect::<Vec<_>>())
+                core.map(|place| (place.view.0, place.is_active)).collect::<Vec<_>>()
             })
         };
-        let mut said = 0;
         while self.now_ms < deadline_ms {
-            let before = seen(self);
+            let before = views(self);
+            self.sight.with(|sight| sight.said = Said::default());
             self.until(self.now_ms + CALM_US / 1_000)?;
-            let after = seen(self);
-            said = after.0 - before.0;
-            if before.1 == after.1 && said <= most {
+            if before == views(self) && self.sight.with(|sight| sight.said.is_rest(&settings, size)) {
                 self.sight.with(|sight| sight.reach("calm reached"));
                 return Ok(());
             }
         }
-        Err(restless((said, most), &seen(self).1))
+        let said = self.sight.with(|sight| sight.said.clone());
+        Err(said.restless(&settings, size, &views(self)))
     }
 
     /// Some order explains what the clients saw (simulation §2.7).

@@ -48,6 +48,7 @@ impl Tap for Listener {
         match event {
             Event::Message { from, message } => self.sight.with(|sight| {
                 sight.deliveries += 1;
+                sight.said.count(message.kind());
                 let bytes = [&from.0.to_be_bytes()[..], &message.to_bytes()].concat();
                 sight.note(message.kind(), me, &bytes);
             }),

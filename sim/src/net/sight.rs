@@ -7,7 +7,7 @@ use quorate_types::ids::OperationId;
 
 use crate::byzantine::Troupe;
 use crate::world::invariants::{Fact, Observer, Place};
-use crate::world::{RollingHash, Verdict, Workload};
+use crate::world::{RollingHash, Said, Verdict, Workload};
 
 /// Everything that is known of the nodes of one run.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(super) struct Sight {
     pub(super) dropped: Vec<(String, Option<u16>, Option<u16>)>,
     pub(super) reached: BTreeMap<&'static str, u64>,
     pub(super) deliveries: u64,
+    /// What was delivered lately.
+    pub(super) said: Said,
     pub(super) turns: u64,
     pub(super) now_us: u64,
     /// The story, where it is told.
@@ -54,6 +56,7 @@ impl Sight {
             dropped: Vec::new(),
             reached: BTreeMap::new(),
             deliveries: 0,
+            said: Said::default(),
             turns: 0,
             now_us: 0,
             story: tells.then(Vec::new),

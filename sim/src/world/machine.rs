@@ -12,6 +12,7 @@ use quorate_types::ids::Epoch;
 use quorate_types::message::Message;
 use quorate_types::verified::Verified;
 
+use super::calm::Said;
 use super::cast::Cast;
 use super::clock::START_WALL_MS;
 use super::hash::RollingHash;
@@ -104,6 +105,8 @@ pub(super) struct World {
     pub(super) crash_at: Option<(u64, bool, u64)>,
     pub(super) points: u64,
     pub(super) deliveries: u64,
+    /// What was delivered lately.
+    pub(super) said: Said,
     pub(super) turns: u64,
     pub(super) healed_in_ms: Option<u64>,
     pub(super) reached: BTreeMap<&'static str, u64>,
@@ -158,6 +161,7 @@ impl World {
             crash_at: None,
             points: 0,
             deliveries: 0,
+            said: Said::default(),
             turns: 0,
             healed_in_ms: None,
             reached: BTreeMap::new(),

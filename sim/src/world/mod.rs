@@ -18,6 +18,7 @@
 //! | `shrink` | a failing plan made smaller |
 //! | `crash_points` | a script, crashed at every save and every send |
 
+mod calm;
 mod campaign;
 mod cast;
 mod clock;
@@ -65,10 +66,11 @@ pub use verdict::{Accusation, Report, Verdict, Violation};
 // What the net level shares.
 #[cfg(feature = "net")]
 pub(crate) use {
+    calm::{CALM_LIMIT_US, CALM_US, Said},
     clock::START_WALL_MS,
     disks::flip_any,
     host::place_of,
-    phases::{CALM_LIMIT_US, CALM_US, dump, judge_history, restless, said_at_rest},
+    phases::{dump, judge_history},
     statement::statements_of,
     workload::Workload,
 };

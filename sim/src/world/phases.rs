@@ -15,6 +15,7 @@ use quorate_types::ids::Sequence;
 use quorate_types::operation::Operation;
 use quorate_types::receipt::Receipt;
 
+use super::calm::{CALM_LIMIT_US, CALM_US, Said};
 use super::invariants::Fact;
 use super::machine::{Happening, Step, World, harness, unsafe_};
 use super::plan::{Fault, FaultPlan};
@@ -29,12 +30,6 @@ use crate::dice::{Dice, Stream};
 const RETRY_US: u64 = 100_000;
 /// How often a Byzantine validator has an idea.
 const MISCHIEF_US: u64 = 20_000;
-/// An idle cluster is watched for so long.
-pub(crate) const CALM_US: u64 = 2_000_000;
-/// So many times as much as at rest is said while an epoch is on its way to its end.
-const UNDERWAY: u64 = 3;
-/// It must have come to rest by then.
-pub(crate) const CALM_LIMIT_US: u64 = 60_000_000;
 /// The property of what clients saw, and its clause.
 const LINEARIZABLE: (&str, &str) = ("some order explains what clients saw", "simulation §2.7");
 /// How often the liveness phase looks whether all is well.
@@ -94,22 +89,6 @@ pub fn run_with(plan: &FaultPlan, options: &Options) -> Report {
         recording: world.recording,
         story: Vec::new(),
     }
-}
-
-/// No more than so many deliveries in [`CALM_US`] are reports and empty proposals.
-pub(crate) fn said_at_rest(settings: &Settings, machines: u16) -> u64 {
-    let (protocol, size) = (settings.protocol, u64::from(machines));
-    let often = |interval_ms: u32| CALM_US / 1_000 / u64::from(interval_ms.max(1));
-    size * size * (3 * often(protocol.status_interval_ms) + 6 * often(protocol.empty_interval_ms) + 20)
-}
-
-/// A cluster that doesn't come to rest: what was said, what is enough, and the core's views.
-pub(crate) fn restless((said, most): (u64, u64), views: &[(u64, bool)]) -> Box<Verdict> {
-    let pending = vec![
-        format!("the idle cluster doesn't come to rest: {said} deliveries in {CALM_US} us, {most} are enough"),
-        format!("views of the core, and whether it votes there: {views:?}"),
-    ];
-    Box::new(Verdict::Stuck { pending })
 }
 
 /// Whether some order explains what the clients saw; false if some of it isn't known (simulation §2.7).
@@ -185,21 +164,17 @@ impl World {
     fn calm_down(&mut self) -> Step {
         self.troupe.reform();
         let deadline_us = self.now_us + CALM_LIMIT_US;
-        // Where a validator waits to come back, the others propose until the epoch ends (protocol §8.4), and reports
-        // are answered with what those that are gone don't give: a multiple of rest, and still a bound.
-        let most = UNDERWAY * said_at_rest(&self.plan.settings, self.size());
-        let mut said = 0;
         while self.now_us < deadline_us {
-            let (before, from_us) = ((self.deliveries, self.core_views()), self.now_us);
-            let until_us = self.now_us + CALM_US;
-            while self.advance(until_us)? {}
-            said = self.deliveries - before.0;
-            if before.1 == self.core_views() && said <= most && !self.is_anyone_suspecting(from_us) {
+            let (views, from_us) = (self.core_views(), self.now_us);
+            self.said = Said::default();
+            while self.advance(from_us + CALM_US)? {}
+            let is_rest = self.said.is_rest(&self.plan.settings, self.size());
+            if is_rest && views == self.core_views() && !self.is_anyone_suspecting(from_us) {
                 self.reach("calm reached");
                 return self.check_suspicion();
             }
         }
-        Err(restless((said, most), &self.core_views()))
+        Err(self.said.restless(&self.plan.settings, self.size(), &self.core_views()))
     }
 
     fn core_views(&self) -> Vec<(u64, bool)> {

@@ -37,6 +37,7 @@ impl World {
             return Ok(());
         }
         self.deliveries += 1;
+        self.said.count(letter.message.kind());
         self.hash.add(self.now_us, letter.message.kind(), to, &letter.bytes);
         if let Some(bit) = flipped {
             self.try_flipped(letter, bit);

@@ -94,6 +94,18 @@ fn a_pre_prepare_just_above_the_window_is_not_lost() {
     assert_eq!(places(&votes_in(&bench.stable(4))), [(Phase::Prepare, 0, 9)]);
 }
 
+/// protocol §9.2: what a peer has delivered it lacks no votes for: two idle validators have nothing to tell each other,
+/// although the last delivered sequence is no checkpoint yet.
+#[test]
+fn a_peer_gets_no_votes_for_what_it_has_delivered() {
+    let (mut bench, mut peer) = (Bench::new(1), Bench::new(2));
+    let proposals = chain(genesis(), 3, 1);
+    bench.deliver(0, &proposals);
+    peer.deliver(0, &proposals);
+    bench.pass(10_000);
+    assert_eq!(sent_to(&bench.status(2, peer.core.status()), 2), []);
+}
+
 /// protocol §9.3: a peer that counts another digest gets the vote that contradicts, so that conflicting votes meet.
 #[test]
 fn conflicting_votes_meet() {

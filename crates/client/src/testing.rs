@@ -205,6 +205,20 @@ impl Cluster for Fake {
         unasked()
     }
 
+    async fn bundle(
+        &self,
+        _: Request<cluster_pb::BundleRequest>,
+    ) -> Result<Response<cluster_pb::BundleResponse>, Status> {
+        unasked()
+    }
+
+    async fn accuse(
+        &self,
+        _: Request<cluster_pb::AccuseRequest>,
+    ) -> Result<Response<cluster_pb::AccuseResponse>, Status> {
+        unasked()
+    }
+
     async fn suspicion(
         &self,
         _: Request<cluster_pb::SuspicionRequest>,

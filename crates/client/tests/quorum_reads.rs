@@ -164,6 +164,20 @@ impl Cluster for Gateway {
         Err(Status::unimplemented("not here"))
     }
 
+    async fn bundle(
+        &self,
+        _: Request<cluster_pb::BundleRequest>,
+    ) -> Result<Response<cluster_pb::BundleResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn accuse(
+        &self,
+        _: Request<cluster_pb::AccuseRequest>,
+    ) -> Result<Response<cluster_pb::AccuseResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
     async fn suspicion(
         &self,
         _: Request<cluster_pb::SuspicionRequest>,

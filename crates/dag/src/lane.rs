@@ -15,7 +15,7 @@ use std::sync::Arc;
 use quorate_crypto::Digest;
 use quorate_types::bundle::{Bundle, BundleHeader};
 use quorate_types::contradiction::Contradiction;
-use quorate_types::ids::{BundleNumber, Epoch, ValidatorIndex};
+use quorate_types::ids::{BundleNumber, Epoch, OperationId, ValidatorIndex};
 use quorate_types::message::Request;
 
 use crate::config::LaneLimits;
@@ -142,6 +142,12 @@ impl Lane {
 
     fn at(&self, number: BundleNumber) -> impl Iterator<Item = (&Key, &Entry)> {
         self.entries.range(keys_of(number))
+    }
+
+    /// The bundle of a number that holds an operation.
+    pub(crate) fn bundle_with(&self, number: BundleNumber, id: &OperationId) -> Option<Arc<Bundle>> {
+        let holds = |bundle: &Bundle| bundle.operations.iter().any(|operation| operation.id() == *id);
+        self.at(number).map(|(_, entry)| &entry.bundle).find(|bundle| holds(bundle)).cloned()
     }
 
     /// The bundle that follows `point`; of several the ordinary one.

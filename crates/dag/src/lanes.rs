@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use quorate_crypto::Digest;
 use quorate_types::bundle::{Bundle, BundleHeader};
-use quorate_types::ids::ValidatorIndex;
+use quorate_types::ids::{OperationId, ValidatorIndex};
 use quorate_types::operation::Operation;
 use quorate_types::proposal::LaneTip;
 use quorate_types::signed::Signed;
@@ -43,6 +43,19 @@ impl Lanes {
             return Intake::Known;
         }
         self.pool.submit(operation, &self.config.limits)
+    }
+
+    /// Whether an operation waits in the pool.
+    #[must_use]
+    pub fn is_pooled(&self, id: &OperationId) -> bool {
+        self.pool.holds(id)
+    }
+
+    /// The own bundle, not delivered yet, that holds an operation.
+    #[must_use]
+    pub fn own_bundle_with(&self, id: &OperationId) -> Option<Arc<Bundle>> {
+        let number = self.own.bundle_with(id)?;
+        self.lanes.get(self.config.me.position())?.bundle_with(number, id)
     }
 
     /// Makes the next own bundle out of the pool: header and operations. The caller has it signed and

@@ -5,7 +5,7 @@
 //! (another node runs with the key, or the store lost data), the lane is *muted*: no bundle is made any
 //! more, because any would contradict what that key has signed (protocol §7.3, §7.6, §10).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quorate_types::bundle::{BundleHeader, operations_bytes, operations_root};
@@ -21,24 +21,29 @@ pub(crate) struct Own {
     /// Set when the lane holds what these records don't; never cleared.
     pub(crate) is_muted: bool,
     /// Ids in own bundles that aren't delivered: a client's retry must not be bundled twice.
-    ids: BTreeSet<OperationId>,
+    ids: BTreeMap<OperationId, BundleNumber>,
     /// The same by bundle, so that a delivery finds them.
     by_bundle: BTreeMap<BundleNumber, Vec<OperationId>>,
 }
 
 impl Own {
     pub(crate) const fn new(head: Point) -> Self {
-        Self { head, is_muted: false, ids: BTreeSet::new(), by_bundle: BTreeMap::new() }
+        Self { head, is_muted: false, ids: BTreeMap::new(), by_bundle: BTreeMap::new() }
     }
 
     pub(crate) fn holds(&self, id: &OperationId) -> bool {
-        self.ids.contains(id)
+        self.ids.contains_key(id)
+    }
+
+    /// The undelivered own bundle that holds an operation.
+    pub(crate) fn bundle_with(&self, id: &OperationId) -> Option<BundleNumber> {
+        self.ids.get(id).copied()
     }
 
     /// Remembers what an own bundle above the delivered tip holds.
     pub(crate) fn remember(&mut self, number: BundleNumber, operations: &[Arc<Operation>]) {
         let ids: Vec<OperationId> = operations.iter().map(|operation| operation.id()).collect();
-        self.ids.extend(ids.iter().copied());
+        self.ids.extend(ids.iter().map(|id| (*id, number)));
         self.by_bundle.insert(number, ids);
     }
 

@@ -59,6 +59,10 @@ impl Pool {
         Intake::Taken
     }
 
+    pub(crate) fn holds(&self, id: &OperationId) -> bool {
+        self.ids.contains(id)
+    }
+
     /// Takes operations from the front, at most `operations` of them and `bytes` of bytes.
     pub(crate) fn drain(&mut self, operations: usize, bytes: u64) -> Vec<Arc<Operation>> {
         let (mut taken, mut left) = (Vec::new(), bytes);

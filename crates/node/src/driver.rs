@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use quorate_replica::{Event, Notice, Now, Outbox, Replica, records};
 use quorate_storage::Store;
+use quorate_types::ids::ValidatorIndex;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-pub(crate) use self::inbox::{Inbox, Inputs, inbox};
+pub(crate) use self::inbox::{Batch, Inbox, Inputs, Submission, inbox};
 pub(crate) use self::observer::Observer;
 pub use self::status::Mode;
 pub(crate) use self::status::{Judge, NodeStatus};
@@ -34,6 +35,7 @@ use crate::tap::Post;
 /// Everything that the loop owns or speaks to.
 #[derive(Debug)]
 pub(crate) struct Driver<S> {
+    pub(crate) me: ValidatorIndex,
     pub(crate) replica: Replica,
     pub(crate) clock: Clock,
     pub(crate) inbox: Inbox,
@@ -128,7 +130,10 @@ impl<S: Store> Driver<S> {
         let mut out = Outbox::default();
         let refused = self.refusals.0.take(now, &mut self.refusals.1);
         for event in events.into_iter().chain(refused) {
-            if let Event::Message { from, message } = &event {
+            // What a client of this validator handed in has no session that it could speak about.
+            if let Event::Message { from, message } = &event
+                && *from != self.me
+            {
                 self.observer.on_message(now, *from, message);
                 self.judge.on_message(now, *from, message);
             }
@@ -208,6 +213,7 @@ impl<S: Store> Driver<S> {
             }
             match notice {
                 Notice::Intake(operation, intake) => self.hub.on_intake(&operation, intake),
+                Notice::Promised(promise) => self.hub.on_promised(promise),
                 Notice::Certified(certificate) => self.hub.on_certified(certificate),
                 Notice::Fresh { nonce, sequence } => self.readers.on_fresh(&nonce, sequence),
                 Notice::Statement(answer) => self.readers.on_statement(&answer),

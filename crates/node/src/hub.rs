@@ -16,7 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use quorate_replica::Intake;
 use quorate_types::execution::ExecutionCertificate;
 use quorate_types::ids::{BlockTime, OperationId, Sequence};
+use quorate_types::promise::Promise;
 use quorate_types::receipt::Judgement;
+use quorate_types::signed::Signed;
 use tokio::sync::watch;
 
 pub use self::sequenced::Sequenced;
@@ -135,6 +137,11 @@ impl Hub {
     /// What became of an own client's operation at the pool.
     pub fn on_intake(&self, operation: &OperationId, intake: Intake) {
         self.lock().waiting.on_intake(operation, intake);
+    }
+
+    /// An own bundle holds an operation, and the validator has given its word.
+    pub fn on_promised(&self, promise: Signed<Promise>) {
+        self.lock().waiting.on_promised(promise);
     }
 
     /// Waits for word of an operation. Look into the store *afterwards* for whether it has executed before.

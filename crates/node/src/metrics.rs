@@ -60,6 +60,8 @@ pub struct Metrics {
     pub complaints: Counter,
     /// Pairs of signed messages that contradict each other.
     pub evidence: Counter,
+    /// Intake promises given.
+    pub promises: Counter,
     /// Signatures that the guard refused to give.
     pub guard_refusals: Counter,
     /// Calls of clients refused by their rate.
@@ -104,6 +106,7 @@ impl Default for Metrics {
             views_entered: Counter::default(),
             complaints: Counter::default(),
             evidence: Counter::default(),
+            promises: Counter::default(),
             guard_refusals: Counter::default(),
             rate_limited: Counter::default(),
             watches_cut: Counter::default(),
@@ -130,7 +133,7 @@ impl Metrics {
         }
     }
 
-    fn counters(&self) -> [(&'static str, &'static str, &Counter); 22] {
+    fn counters(&self) -> [(&'static str, &'static str, &Counter); 23] {
         [
             ("quorate_turns_total", "Turns of the event loop.", &self.turns),
             ("quorate_store_syncs_total", "Synced batches of records.", &self.store_syncs),
@@ -145,6 +148,7 @@ impl Metrics {
             ("quorate_views_entered_total", "Views entered.", &self.views_entered),
             ("quorate_complaints_total", "Complaints made.", &self.complaints),
             ("quorate_evidence_total", "Pieces of evidence kept since the start.", &self.evidence),
+            ("quorate_promises_total", "Intake promises given to clients since the start.", &self.promises),
             ("quorate_guard_refusals_total", "Signatures that the guard refused.", &self.guard_refusals),
             ("quorate_rate_limited_total", "Calls of clients refused by their rate.", &self.rate_limited),
             ("quorate_watches_cut_total", "Watches cut because the watcher was slow.", &self.watches_cut),

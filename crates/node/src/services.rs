@@ -12,6 +12,7 @@ mod entities;
 mod evidence;
 mod faults;
 mod operations;
+mod promises;
 mod proofs;
 mod server;
 mod submit;
@@ -29,8 +30,7 @@ use quorate_transport::fault::{ApiFault, Reason};
 use quorate_transport::links::PeerLinks;
 use quorate_types::ids::{Sequence, ValidatorIndex};
 use quorate_types::kind::Kinds;
-use quorate_types::operation::Operation;
-use quorate_types::verified::{Context, Verified};
+use quorate_types::verified::Context;
 use tokio::sync::watch::Receiver;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -44,7 +44,7 @@ pub(crate) use self::faults::{Faults, faults};
 pub(crate) use self::server::{serve_admin, serve_clients};
 use crate::clock::Clock;
 use crate::config::ClientsConfig;
-use crate::driver::{Mode, NodeStatus};
+use crate::driver::{Batch, Mode, NodeStatus, Submission};
 use crate::executor::SnapshotRequest;
 use crate::intake::OperationIntake;
 use crate::ledger::Ledger;
@@ -61,7 +61,8 @@ pub(crate) struct Api<S: Store> {
     pub(crate) clock: Clock,
     pub(crate) ledger: Arc<Ledger<S>>,
     pub(crate) intake: OperationIntake,
-    pub(crate) to_replica: mpsc::Sender<Verified<Arc<Operation>>>,
+    pub(crate) to_replica: mpsc::Sender<Submission>,
+    pub(crate) accusations: mpsc::Sender<Batch>,
     pub(crate) snapshots: mpsc::Sender<SnapshotRequest<S::Snapshot>>,
     pub(crate) status: Receiver<Arc<NodeStatus>>,
     pub(crate) links: Arc<PeerLinks>,

@@ -61,10 +61,13 @@ impl Replica {
         }
     }
 
-    /// Evidence from another validator, judged at the door.
+    /// Evidence from another validator, or from a client of this one, judged at the door.
     pub(crate) fn on_evidence(&mut self, from: ValidatorIndex, evidence: Evidence, out: &mut Outbox) {
         let id = evidence.id();
         self.keep_evidence(evidence, out);
+        if from == self.me {
+            return;
+        }
         // The sender keeps it. What isn't kept here is never offered, and nothing is remembered of it: a peer may have
         // any number of it.
         self.on_evidence_held(from, id);

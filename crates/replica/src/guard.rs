@@ -8,11 +8,12 @@
 use std::collections::BTreeMap;
 
 use quorate_crypto::{Digest, SecretKey};
-use quorate_types::bundle::BundleHeader;
+use quorate_types::bundle::{Bundle, BundleHeader};
 use quorate_types::execution::{Execution, ExecutionVote};
 use quorate_types::freshness::Freshness;
-use quorate_types::ids::{BlockTime, BundleNumber, ClusterId, Sequence, View};
+use quorate_types::ids::{BlockTime, BundleNumber, ClusterId, OperationId, Sequence, View};
 use quorate_types::operation::{Operation, OperationBuilder, SystemChange};
+use quorate_types::promise::Promise;
 use quorate_types::signed::{Signed, Statement, signing_bytes};
 use quorate_types::view_change::{Complaint, NewView, ViewChange, ViewChangeMessage};
 use quorate_types::vote::{Phase, Vote};
@@ -62,6 +63,16 @@ pub enum GuardRefusal {
         signed: BundleNumber,
         /// The number asked for.
         asked: BundleNumber,
+    },
+    /// A promise is signed for what a bundle holds that was signed, nothing else.
+    #[error("bundle {number} of {signed} signed ones doesn't keep a promise for operation {operation}")]
+    Promise {
+        /// The bundle.
+        number: BundleNumber,
+        /// The last one signed.
+        signed: BundleNumber,
+        /// The operation.
+        operation: OperationId,
     },
     /// Both phases of a slot vote for one proposal.
     #[error("the other phase's vote at view {view}, sequence {sequence} was for another proposal")]
@@ -223,6 +234,16 @@ impl SigningGuard {
         }
         self.bundle = header.number;
         Ok(self.sign(header))
+    }
+
+    /// protocol §3.9: a promise is kept before it is given.
+    pub(crate) fn promise(&self, bundle: &Bundle, operation: OperationId) -> Result<Signed<Promise>, GuardRefusal> {
+        let BundleHeader { epoch, lane, number, .. } = bundle.header.statement;
+        let is_held = bundle.operations.iter().any(|held| held.id() == operation);
+        if number > self.bundle || !is_held {
+            return Err(GuardRefusal::Promise { number, signed: self.bundle, operation });
+        }
+        Ok(self.sign(Promise { epoch, lane, number, operation }))
     }
 
     /// protocol §10.4: one result per sequence.

@@ -18,6 +18,7 @@ mod fetching;
 mod guard;
 pub mod inspect;
 mod outbox;
+mod promising;
 pub mod pruning;
 mod reading;
 pub mod records;

@@ -14,6 +14,8 @@ use quorate_types::freshness::{FreshnessAnswer, Nonce};
 use quorate_types::ids::{BlockTime, Epoch, OperationId, Sequence, ValidatorIndex, View};
 use quorate_types::message::Message;
 use quorate_types::operation::Operation;
+use quorate_types::promise::Promise;
+use quorate_types::signed::Signed;
 use quorate_types::verified::Verified;
 
 use crate::execution::{Executed, ExecutionJob};
@@ -27,13 +29,16 @@ use crate::transfer::TransferNotice;
 pub enum Event {
     /// A message from another validator, whose session the shell has authenticated.
     Message {
-        /// Whose session brought it.
+        /// Whose session brought it; this validator itself, where a client handed evidence in (accountability §1.10).
         from: ValidatorIndex,
         /// The message, rules and signatures checked.
         message: Verified<Message>,
     },
     /// An operation of a client of this validator.
     Operation(Verified<Arc<Operation>>),
+    /// A client of this validator wants a promise for an operation that was just taken, or waits already
+    /// (protocol §3.9). [`Notice::Promised`] answers, unless a receipt comes first.
+    Promise(OperationId),
     /// A job of [`Outbox::execute`] was carried out and its batch written.
     Executed(Executed),
     /// A client of this validator wants to know how far the order has gone; the nonce is new, and made for it
@@ -151,6 +156,9 @@ pub enum Notice {
     Core(CoreNotice),
     /// What became of an operation of an own client.
     Intake(OperationId, Intake),
+    /// An own bundle, which is among the records or durable before, holds an operation: the client may have this
+    /// (protocol §3.9).
+    Promised(Signed<Promise>),
     /// A proposal was delivered.
     Delivered {
         /// Its sequence.

@@ -67,9 +67,9 @@ use crate::transfer::{Divergence, TransferMark};
 
 pub use self::check::admit;
 pub use self::ranges::{
-    bundles_above, bundles_between, bundles_of, commits_from, evidence_kept, executions_from, highest_bundle,
-    highest_commit, highest_committed, highest_new_view, highest_view_change, new_views, own_execution_votes_above,
-    proposals, receipts_at, results_above, votes_above, votes_at,
+    bundles_above, bundles_at, bundles_between, bundles_of, commits_from, evidence_kept, executions_from,
+    highest_bundle, highest_commit, highest_committed, highest_new_view, highest_view_change, new_views,
+    own_execution_votes_above, proposals, receipts_at, results_above, votes_above, votes_at,
 };
 pub use self::slot::{Record, RecordError, Slot};
 pub use self::values::{Delivered, ExecutedMark, Judged, Place, ViewState};

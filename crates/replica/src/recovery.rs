@@ -255,6 +255,7 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
         status_due_ms: now.monotonic_ms,
         status_sent_ms: 0,
         bundled_ms: 0,
+        promises: Default::default(),
         transfer,
         is_installing: false,
         returning,

@@ -21,6 +21,7 @@ use crate::executions::Executions;
 use crate::fetching::Fetching;
 use crate::guard::SigningGuard;
 use crate::outbox::{Event, Notice, Outbox};
+use crate::promising::Promises;
 use crate::records::{self, Delivered, Record, ViewState};
 use crate::returning::Returning;
 use crate::standing::{Ended, Quarantine, Standing};
@@ -93,6 +94,8 @@ pub struct Replica {
     pub(crate) returning: Returning,
     /// When the last own bundle was made, by the monotonic clock.
     pub(crate) bundled_ms: u64,
+    /// Operations whose clients want a promise.
+    pub(crate) promises: Promises,
 }
 
 impl Replica {
@@ -105,6 +108,7 @@ impl Replica {
         match event {
             Event::Message { from, message } => self.on_message(now, from, message.into_inner(), out),
             Event::Operation(operation) => self.on_operation(operation.into_inner(), out),
+            Event::Promise(operation) => self.on_promise_wanted(operation),
             Event::Executed(executed) => self.on_executed(now, executed, out),
             Event::Round(nonce) => self.begin_round(nonce, out),
             Event::Statement(nonce) => {
@@ -123,7 +127,11 @@ impl Replica {
         if self.is_installing {
             return u64::MAX;
         }
-        let bundle_ms = if self.standing.signs() { self.bundle_due_ms() } else { u64::MAX };
+        let bundle_ms = match self.standing.signs() {
+            true if self.promises.are_due() => 0,
+            true => self.bundle_due_ms(),
+            false => u64::MAX,
+        };
         self.core.deadline_ms().unwrap_or(u64::MAX).min(self.status_due()).min(bundle_ms)
     }
 
@@ -161,7 +169,10 @@ impl Replica {
     }
 
     fn on_message(&mut self, now: Now, from: ValidatorIndex, message: Message, out: &mut Outbox) {
-        self.observe_message(now, from, &message);
+        // What a client handed in says nothing about a session.
+        if from != self.me {
+            self.observe_message(now, from, &message);
+        }
         if let Some(what) = self.own_key_elsewhere(&message) {
             return self.quarantine_for(from, what, out);
         }
@@ -383,6 +394,7 @@ impl Replica {
         }
         self.prefetch(now, out);
         self.make_bundles(now, out);
+        self.make_promises(out);
         if std::mem::take(&mut self.rechecks) {
             self.recheck(now, out);
         }
@@ -451,6 +463,7 @@ impl Replica {
             };
             let bundle = Arc::new(Bundle { header, operations });
             bytes += bundle.size_bytes();
+            self.promises.on_bundled(&bundle.operations);
             // Both in the guard file: a header that came back without its bundle would mute the lane for ever.
             out.save_guarded(records::own_bundle(self.context.epoch).record(&header));
             out.save_guarded(records::bundle_slot(&bundle).record(&bundle));

@@ -22,6 +22,7 @@ use crate::ids::{Epoch, ValidatorIndex, View};
 use crate::merkle::MerklePath;
 use crate::message::Message;
 use crate::operation::Operation;
+use crate::promise::{Listed, Promise};
 use crate::proposal::{PrePrepare, Proposal};
 use crate::signed::{Signed, tagged_digest};
 use crate::verified::PeerFault;
@@ -80,6 +81,8 @@ pub enum Evidence {
     InvalidBundle(Box<InvalidBundle>),
     /// Two operations of one author with one nonce.
     ConflictingOperations(Box<(Operation, Operation)>),
+    /// An intake promise, and the bundle that it names without the operation that was promised.
+    BrokenPromise(Box<BrokenPromise>),
 }
 
 /// Two votes of one signer in one view, and why they aren't on one chain.
@@ -135,6 +138,17 @@ pub struct InvalidBundle {
     pub path: MerklePath,
 }
 
+/// A promise, and the bundle that it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenPromise {
+    /// The promise.
+    pub promise: Signed<Promise>,
+    /// The header of the bundle of that number in the same lane.
+    pub header: Signed<BundleHeader>,
+    /// All that the bundle holds, in its order: what the header's root commits to.
+    pub operations: Vec<Listed>,
+}
+
 impl Evidence {
     /// What names it everywhere: the digest of its bytes.
     #[must_use]
@@ -161,6 +175,7 @@ impl Evidence {
             Self::ConflictingBundles(first, _) => first.signer(),
             Self::InvalidBundle(invalid) => invalid.header.signer(),
             Self::ConflictingOperations(pair) => return Accused::Author(pair.0.author()),
+            Self::BrokenPromise(broken) => broken.promise.signer(),
         };
         Accused::Validator(signer)
     }
@@ -194,6 +209,7 @@ impl Evidence {
             Self::ConflictingBundles(first, _) => first.statement.epoch,
             Self::InvalidBundle(invalid) => invalid.header.statement.epoch,
             Self::ConflictingOperations(_) => Epoch::ZERO,
+            Self::BrokenPromise(broken) => broken.promise.statement.epoch,
         }
     }
 
@@ -217,6 +233,7 @@ impl Evidence {
             Self::ConflictingBundles(..) => "conflicting-bundles",
             Self::InvalidBundle(_) => "invalid-bundle",
             Self::ConflictingOperations(_) => "conflicting-operations",
+            Self::BrokenPromise(_) => "broken-promise",
         }
     }
 
@@ -238,9 +255,10 @@ impl Evidence {
         "conflicting-bundles",
         "invalid-bundle",
         "conflicting-operations",
+        "broken-promise",
     ];
 
-    /// The kind as one byte, in bytes and keys. 17 and 18 are kept for a false acknowledgement and a broken promise.
+    /// The kind as one byte, in bytes and keys. 17 is kept for a false acknowledgement.
     #[must_use]
     pub const fn code(&self) -> u8 {
         match self {
@@ -260,6 +278,7 @@ impl Evidence {
             Self::ConflictingBundles(..) => 14,
             Self::InvalidBundle(_) => 15,
             Self::ConflictingOperations(_) => 16,
+            Self::BrokenPromise(_) => 18,
         }
     }
 
@@ -295,6 +314,7 @@ impl Evidence {
             Self::ConflictingBundles(first, _) => (epoch, first.statement.number).to_bytes(),
             Self::InvalidBundle(invalid) => (epoch, invalid.header.statement.number).to_bytes(),
             Self::ConflictingOperations(pair) => pair.0.nonce().to_bytes(),
+            Self::BrokenPromise(broken) => (epoch, broken.promise.statement.number).to_bytes(),
         }
     }
 

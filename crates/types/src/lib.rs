@@ -31,6 +31,7 @@ pub mod merkle;
 pub mod message;
 pub mod operation;
 pub mod parameters;
+pub mod promise;
 pub mod proposal;
 pub mod quorum;
 pub mod receipt;

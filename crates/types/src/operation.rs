@@ -195,8 +195,14 @@ impl Operation {
     /// What a bundle's root commits to: the body and the signature with which it came.
     #[must_use]
     pub fn leaf(&self) -> Digest {
-        sha256(&[LEAF_TAG, self.id.0.as_bytes(), self.signed.signature.as_bytes()])
+        leaf_of(&self.id, &self.signed.signature)
     }
+}
+
+/// What a bundle's root commits to for an operation of this id that came with this signature.
+#[must_use]
+pub fn leaf_of(id: &OperationId, signature: &Signature) -> Digest {
+    sha256(&[LEAF_TAG, id.0.as_bytes(), signature.as_bytes()])
 }
 
 impl Canonical for Operation {

@@ -1,61 +1,33 @@
 //! Evidence (accountability §1): each kind convinces, what a correct validator signs never does, and no byte of it can be
 //! changed.
 
+mod support;
+
 use std::sync::Arc;
 
-use quorate_crypto::{Digest, PublicKey, Scheme, SecretKey, sha256};
+use quorate_crypto::{Digest, SecretKey, sha256};
 use quorate_types::bundle::{Bundle, BundleHeader, operations_bytes, operations_root};
 use quorate_types::codec::Canonical;
 use quorate_types::evidence::{
-    Accused, Certified, Diverged, Evidence, EvidenceFault, InvalidBundle, InvalidProposal, MAX_EVIDENCE_CHAIN,
-    OffChainVotes, in_order,
+    Accused, BrokenPromise, Certified, Diverged, Evidence, EvidenceFault, InvalidBundle, InvalidProposal,
+    MAX_EVIDENCE_CHAIN, OffChainVotes, in_order,
 };
 use quorate_types::execution::{Execution, ExecutionCertificate, ExecutionVote};
 use quorate_types::ids::{BlockTime, BundleNumber, ClusterId, Epoch, Sequence, ValidatorIndex, View};
+use quorate_types::limits::MAX_BUNDLE_OPERATIONS;
 use quorate_types::message::Message;
 use quorate_types::operation::{Change, EntityId, Operation, OperationBuilder};
-use quorate_types::parameters::Parameters;
+use quorate_types::promise::{Promise, listed};
 use quorate_types::proposal::{LaneTip, Payload, PrePrepare, Proposal};
-use quorate_types::set::{ValidatorInfo, ValidatorSet};
-use quorate_types::signed::{Signed, Statement, signing_bytes};
+use quorate_types::signed::Signed;
 use quorate_types::verified::Context;
 use quorate_types::view_change::{NewView, ViewChange, ViewChangeMessage};
 use quorate_types::vote::{Certificate, Claim, Phase, Vote};
 
-const EPOCH: Epoch = Epoch(0);
+use self::support::{EPOCH, cluster, context, sign};
+
 /// The one that breaks the rules; it leads view 1.
 const CULPRIT: u16 = 1;
-
-fn key(validator: u16) -> SecretKey {
-    SecretKey::from_seed([u8::try_from(validator).expect("a small set") + 1; 32])
-}
-
-fn cluster() -> ClusterId {
-    ClusterId(sha256(&[b"a cluster"]))
-}
-
-fn context() -> Context {
-    let validator = |at: u16| ValidatorInfo {
-        name: format!("v{at}"),
-        consensus_key: key(at).public(),
-        network_key: PublicKey::from_bytes([0; 32]),
-        incarnation: [0; 32],
-        peer_address: String::new(),
-    };
-    Context {
-        cluster: cluster(),
-        scheme: Scheme::Ed25519,
-        epoch: EPOCH,
-        set: Arc::new(ValidatorSet::new((0..4).map(validator).collect()).expect("four are a set")),
-        parameters: Arc::new(Parameters::default()),
-        start: (Sequence(0), cluster().0),
-    }
-}
-
-fn sign<T: Statement>(statement: T) -> Signed<T> {
-    let signature = key(statement.signer().0).sign(&signing_bytes(&cluster(), &statement));
-    Signed { statement, signature }
-}
 
 fn digest(name: &str) -> Digest {
     sha256(&[name.as_bytes()])
@@ -242,6 +214,23 @@ fn guilty_of_bundles() -> [Evidence; 3] {
     ]
 }
 
+/// A promise of bundle `number` for the first operation, and bundle 1 that holds `held`.
+fn promised(number: u64, held: &[Arc<Operation>]) -> Evidence {
+    let promise = Promise {
+        epoch: EPOCH,
+        lane: ValidatorIndex(CULPRIT),
+        number: BundleNumber(number),
+        operation: operation(9, 1, 1).id(),
+    };
+    let bundle = Bundle { header: header(1, Digest::ZERO, held), operations: held.to_vec() };
+    let (promise, operations) = (sign(promise), listed(&bundle));
+    Evidence::BrokenPromise(Box::new(BrokenPromise { promise, header: bundle.header, operations }))
+}
+
+fn broken_promise() -> Evidence {
+    promised(1, &[Arc::new(operation(9, 2, 1)), Arc::new(operation(9, 3, 1))])
+}
+
 fn author_conflict() -> Evidence {
     Evidence::ConflictingOperations(Box::new(in_order((operation(9, 1, 1), operation(9, 1, 2)))))
 }
@@ -261,6 +250,9 @@ fn every_kind_convinces_after_it_travelled_as_bytes() {
     let author = author_conflict();
     assert_eq!(author.verify(&context()), Ok(Accused::Author(SecretKey::from_seed([9; 32]).public())));
     kinds.push(author.kind());
+    let broken = broken_promise();
+    assert_eq!(broken.verify(&context()), Ok(Accused::Validator(ValidatorIndex(CULPRIT))));
+    kinds.push(broken.kind());
     kinds.dedup();
     assert_eq!(kinds, Evidence::KINDS);
 }
@@ -269,7 +261,7 @@ fn every_kind_convinces_after_it_travelled_as_bytes() {
 #[test]
 fn every_flipped_byte_is_refused_or_accuses_the_same_signer() {
     let context = context();
-    for evidence in guilty().into_iter().chain([author_conflict()]) {
+    for evidence in guilty().into_iter().chain([author_conflict(), broken_promise()]) {
         let (bytes, accused) = (evidence.to_bytes(), evidence.accused());
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
@@ -322,12 +314,42 @@ fn nothing_that_a_correct_validator_signs_is_evidence() {
     assert!(invalid(pre_prepare(1, &early), None, Some(first)).verify(&context()).is_err());
 }
 
+/// accountability §1.10: a promise is kept by the bundle that it names, and by no other; what the bundle holds can't be
+/// hidden.
+#[test]
+fn a_promise_is_broken_by_its_own_bundle_alone() {
+    let verdict = |evidence: &Evidence| evidence.verify(&context());
+    let (kept, other) = (Arc::new(operation(9, 1, 1)), Arc::new(operation(9, 2, 1)));
+    assert_eq!(verdict(&promised(1, &[Arc::clone(&other), Arc::clone(&kept)])), Err(EvidenceFault::Innocent));
+    // The same operation with another signature of its author is the same operation.
+    let mut resigned = kept.signed().clone();
+    resigned.signature = *other.signature();
+    let resigned = Arc::new(Operation::decode(&resigned).expect("a well-formed operation"));
+    assert_eq!(verdict(&promised(1, &[resigned])), Err(EvidenceFault::Innocent));
+    assert!(matches!(verdict(&promised(2, &[Arc::clone(&other)])), Err(EvidenceFault::Unrelated(_))));
+    let Evidence::BrokenPromise(mut partial) = promised(1, &[other, kept]) else { panic!("another kind") };
+    partial.operations.pop();
+    let partial = Evidence::BrokenPromise(partial);
+    assert!(matches!(verdict(&partial), Err(EvidenceFault::Unrelated(_))));
+}
+
+/// accountability §1.7
+#[test]
+fn a_bundle_of_the_largest_number_of_operations_fits_into_evidence() {
+    let Evidence::BrokenPromise(mut broken) = broken_promise() else { panic!("another kind") };
+    broken.operations = vec![broken.operations[0]; MAX_BUNDLE_OPERATIONS];
+    let most = Evidence::BrokenPromise(broken.clone());
+    assert_eq!(Evidence::from_bytes(&most.to_bytes()), Ok(most));
+    broken.operations.push(broken.operations[0]);
+    assert!(Evidence::from_bytes(&Evidence::BrokenPromise(broken).to_bytes()).is_err());
+}
+
 /// accountability §1.7: what is judged in its epoch says nothing in another epoch or cluster.
 #[test]
 fn evidence_of_another_epoch_or_cluster_is_refused() {
     let other_epoch = Context { epoch: Epoch(1), ..context() };
     let other_cluster = Context { cluster: ClusterId(digest("another cluster")), ..context() };
-    for evidence in guilty() {
+    for evidence in guilty().into_iter().chain([broken_promise()]) {
         assert!(evidence.verify(&other_epoch).is_err(), "{}", evidence.kind());
         assert!(evidence.verify(&other_cluster).is_err(), "{}", evidence.kind());
     }

@@ -1,9 +1,11 @@
 //! The objects of the protocol at the door (protocol §§1.1–1.6, 2.1–2.11): what passes with all its signatures, and
 //! what is refused whoever brings it.
 
+mod support;
+
 use std::sync::Arc;
 
-use quorate_crypto::{Digest, PublicKey, Scheme, SecretKey, Signature, sha256};
+use quorate_crypto::{Digest, SecretKey, Signature, sha256};
 use quorate_types::bundle::{Bundle, BundleHeader, operations_bytes, operations_root};
 use quorate_types::codec::Canonical;
 use quorate_types::execution::{Execution, ExecutionCertificate, ExecutionVote};
@@ -11,50 +13,17 @@ use quorate_types::freshness::{Freshness, FreshnessAnswer};
 use quorate_types::ids::{BlockTime, BundleNumber, ClusterId, Epoch, Sequence, ValidatorIndex, View};
 use quorate_types::message::{HeldOfYours, Message, Segment, Status, VoteMessage, Voters};
 use quorate_types::operation::{Change, EntityId, OperationBuilder};
-use quorate_types::parameters::Parameters;
 use quorate_types::proposal::{LaneTip, Payload, PrePrepare, Proposal};
 use quorate_types::rules::RuleFault;
-use quorate_types::set::{ValidatorInfo, ValidatorSet};
 use quorate_types::signed::{LAYOUT_VERSION, Signed, Statement, signing_bytes};
-use quorate_types::verified::{Context, PeerFault};
+use quorate_types::verified::PeerFault;
 use quorate_types::view_change::{Complaint, NewView, ViewChange, ViewChangeMessage};
 use quorate_types::vote::{Certificate, Claim, Phase, Vote};
 
-const EPOCH: Epoch = Epoch(0);
-
-fn key(validator: u16) -> SecretKey {
-    SecretKey::from_seed([u8::try_from(validator).expect("a small set") + 1; 32])
-}
+use self::support::{EPOCH, cluster, context, key, sign};
 
 fn index(validator: u16) -> ValidatorIndex {
     ValidatorIndex(validator)
-}
-
-fn cluster() -> ClusterId {
-    ClusterId(sha256(&[b"a cluster"]))
-}
-
-fn context() -> Context {
-    let validator = |at: u16| ValidatorInfo {
-        name: format!("v{at}"),
-        consensus_key: key(at).public(),
-        network_key: PublicKey::from_bytes([0; 32]),
-        incarnation: [0; 32],
-        peer_address: String::new(),
-    };
-    Context {
-        cluster: cluster(),
-        scheme: Scheme::Ed25519,
-        epoch: EPOCH,
-        set: Arc::new(ValidatorSet::new((0..4).map(validator).collect()).expect("four are a set")),
-        parameters: Arc::new(Parameters::default()),
-        start: (Sequence(0), Digest::ZERO),
-    }
-}
-
-fn sign<T: Statement>(statement: T) -> Signed<T> {
-    let signature = key(statement.signer().0).sign(&signing_bytes(&cluster(), &statement));
-    Signed { statement, signature }
 }
 
 /// What the door says to a message as it arrives: every kind survives its bytes.

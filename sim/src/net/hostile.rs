@@ -51,7 +51,12 @@ impl Hostile {
                 is_let_in
             }
             Event::Operation(operation) => troupe.takes(context, wall_ms, self.me, operation),
-            Event::Executed(_) | Event::Round(_) | Event::Statement(_) | Event::Refused { .. } | Event::Turn => true,
+            Event::Executed(_)
+            | Event::Promise(_)
+            | Event::Round(_)
+            | Event::Statement(_)
+            | Event::Refused { .. }
+            | Event::Turn => true,
         }
     }
 

@@ -222,6 +222,7 @@ impl World {
             Notice::Intake(..) => (None, State::Intake),
             Notice::Fresh { .. } => (Some("freshness round complete"), State::Reads),
             Notice::Statement(_) => (None, State::Reads),
+            Notice::Promised(_) => (None, State::Intake),
         };
         if let Some(reached) = reached {
             self.reach(reached);
@@ -544,6 +545,9 @@ fn describe(me: u16, notice: &Notice) -> String {
         Notice::Refused(refusal) => format!("the guard of {me} refuses: {refusal}"),
         Notice::Transfer(notice) => transfer::describe(me, notice),
         Notice::Camps(camps) => format!("ALARM: {me} sees results that leave no quorum possible: {camps:?}"),
+        Notice::Promised(promise) => {
+            format!("{me} promises {} in its bundle {}", promise.statement.operation, promise.statement.number)
+        }
         Notice::Intake(id, intake) => format!("{me} takes {id} in: {intake:?}"),
         Notice::Fresh { sequence, .. } => format!("{me} hears that the order is at {sequence}"),
         Notice::Statement(answer) => format!("{me} says that {} is committed", answer.signed.statement.committed),

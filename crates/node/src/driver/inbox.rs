@@ -27,6 +27,9 @@ const OPERATIONS_PER_TURN: usize = 1_024;
 /// Questions of readers taken in one turn at most: each costs a signature.
 const QUESTIONS_PER_TURN: usize = 64;
 
+/// An operation of a client, and whether it wants a promise (protocol §3.9).
+pub(crate) type Submission = (Verified<Arc<Operation>>, bool);
+
 /// Verified messages of peers, in the order of each peer.
 pub(crate) type Batch = Vec<(ValidatorIndex, Verified<Message>)>;
 
@@ -36,7 +39,7 @@ pub(crate) struct Inbox {
     executed: mpsc::Receiver<Executed>,
     control: mpsc::Receiver<Batch>,
     bulk: mpsc::Receiver<Batch>,
-    operations: mpsc::Receiver<Verified<Arc<Operation>>>,
+    operations: mpsc::Receiver<Submission>,
     questions: mpsc::Receiver<Question>,
 }
 
@@ -46,7 +49,7 @@ pub(crate) struct Inputs {
     pub(crate) executed: mpsc::Sender<Executed>,
     pub(crate) control: mpsc::Sender<Batch>,
     pub(crate) bulk: mpsc::Sender<Batch>,
-    pub(crate) operations: mpsc::Sender<Verified<Arc<Operation>>>,
+    pub(crate) operations: mpsc::Sender<Submission>,
 }
 
 /// An empty inbox.
@@ -75,7 +78,7 @@ impl Inbox {
             Some(executed) = self.executed.recv() => events.push(Event::Executed(executed)),
             Some(batch) = self.control.recv() => extend(&mut events, batch),
             Some(batch) = self.bulk.recv() => extend(&mut events, batch),
-            Some(operation) = self.operations.recv() => events.push(Event::Operation(operation)),
+            Some(submission) = self.operations.recv() => submit(&mut events, submission),
             Some(question) = self.questions.recv() => events.push(event_of(question)),
             () = due => {}
         }
@@ -94,8 +97,8 @@ impl Inbox {
             }
         }
         for _ in 0..OPERATIONS_PER_TURN {
-            let Ok(operation) = self.operations.try_recv() else { break };
-            events.push(Event::Operation(operation));
+            let Ok(submission) = self.operations.try_recv() else { break };
+            submit(events, submission);
         }
         for _ in 0..QUESTIONS_PER_TURN {
             let Ok(question) = self.questions.try_recv() else { break };
@@ -108,6 +111,14 @@ const fn event_of(question: Question) -> Event {
     match question {
         Question::Round(nonce) => Event::Round(nonce),
         Question::Statement(nonce) => Event::Statement(nonce),
+    }
+}
+
+fn submit(events: &mut Vec<Event>, (operation, wants_promise): Submission) {
+    let id = operation.id();
+    events.push(Event::Operation(operation));
+    if wants_promise {
+        events.push(Event::Promise(id));
     }
 }
 
@@ -158,11 +169,23 @@ mod tests {
     async fn a_turn_takes_so_many_operations_and_leaves_the_rest_for_the_next() {
         let (inputs, mut inbox) = inbox(mpsc::channel(1).1);
         for operation in verified(OPERATIONS_PER_TURN as u64 + 10) {
-            inputs.operations.send(operation).await.unwrap();
+            inputs.operations.send((operation, false)).await.unwrap();
         }
         // The one that woke the loop comes on top.
         assert_eq!(inbox.next(None).await.len(), OPERATIONS_PER_TURN + 1);
         assert_eq!(inbox.next(None).await.len(), 9);
+    }
+
+    /// protocol §3.9
+    #[tokio::test]
+    async fn a_promise_is_asked_for_right_after_its_operation() {
+        let (inputs, mut inbox) = inbox(mpsc::channel(1).1);
+        for (operation, wants_promise) in verified(2).into_iter().zip([true, false]) {
+            inputs.operations.send((operation, wants_promise)).await.unwrap();
+        }
+        let events = inbox.next(None).await;
+        let is_asked = matches!(&events[..], [Event::Operation(_), Event::Promise(_), Event::Operation(_)]);
+        assert!(is_asked, "{events:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -168,6 +168,7 @@ impl Observer {
             Notice::Standing(standing) => info!(%standing, "standing"),
             Notice::Fresh { sequence, .. } => debug!(sequence = sequence.0, "a freshness round is complete"),
             Notice::Statement(_) => {}
+            Notice::Promised(_) => self.metrics.promises.add(1),
             Notice::Suspicion(change) => self.on_suspicion(change),
             Notice::Transfer(notice) => self.on_transfer(notice),
             Notice::Camps(camps) => self.on_camps(camps),

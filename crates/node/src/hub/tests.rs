@@ -7,8 +7,10 @@ use quorate_proof::merkle;
 use quorate_replica::Intake;
 use quorate_replica::records::Place;
 use quorate_types::execution::{Execution, ExecutionCertificate};
-use quorate_types::ids::{BlockTime, Epoch, OperationId, Sequence, ValidatorIndex};
+use quorate_types::ids::{BlockTime, BundleNumber, Epoch, OperationId, Sequence, ValidatorIndex};
+use quorate_types::promise::Promise;
 use quorate_types::receipt::{Judgement, Outcome as ReceiptOutcome, Receipt};
+use quorate_types::signed::Signed;
 
 use super::{Crowded, Hub, HubLimits, Outcome, Progress, Sequenced, Wants};
 
@@ -92,14 +94,18 @@ async fn a_judgement_and_a_refusal_are_told_at_once() {
     let hub = hub(8);
     let mut judged = hub.register(id(1), Wants::Receipt).unwrap();
     let mut refused = hub.register(id(2), Wants::Receipt).unwrap();
-    let mut taken = hub.register(id(3), Wants::Taken).unwrap();
+    let mut promised = hub.register(id(3), Wants::Promise).unwrap();
     let patient = hub.register(id(3), Wants::Receipt).unwrap();
     assert!(!hub.on_executed(sequenced(5, &[]), &[(id(1), Judgement::UnknownAuthor)]));
     hub.on_intake(&id(2), Intake::Full);
     hub.on_intake(&id(3), Intake::Taken);
     assert_eq!(judged.outcome().await, Some(Outcome::Judged(Sequence(5), Judgement::UnknownAuthor)));
     assert_eq!(refused.outcome().await, Some(Outcome::Refused(Intake::Full)));
-    assert_eq!(taken.outcome().await, Some(Outcome::Taken));
+    assert_eq!(hub.waiting(), 2, "taken is no promise yet");
+    let statement = Promise { epoch: Epoch(0), lane: ValidatorIndex(1), number: BundleNumber(2), operation: id(3) };
+    let promise = Signed { statement, signature: Signature::from_bytes([0; 64]) };
+    hub.on_promised(promise);
+    assert_eq!(promised.outcome().await, Some(Outcome::Promised(promise)));
     assert_eq!(hub.waiting(), 1, "the other one waits for its receipt");
     drop(patient);
     assert_eq!(hub.waiting(), 0);

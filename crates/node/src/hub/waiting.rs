@@ -6,7 +6,9 @@ use std::sync::{Arc, Weak};
 use quorate_replica::Intake;
 use quorate_replica::records::Place;
 use quorate_types::ids::{OperationId, Sequence};
+use quorate_types::promise::Promise;
 use quorate_types::receipt::{Judgement, Receipt};
+use quorate_types::signed::Signed;
 use tokio::sync::oneshot;
 
 use super::Hub;
@@ -14,8 +16,8 @@ use super::Hub;
 /// What a call waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wants {
-    /// That this validator has taken the operation.
-    Taken,
+    /// This validator's promise (protocol §3.9), or a receipt if that comes first.
+    Promise,
     /// A receipt that can be proven.
     Receipt,
 }
@@ -23,8 +25,8 @@ pub enum Wants {
 /// What a call hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The operation waits here to be ordered.
-    Taken,
+    /// An own bundle holds the operation.
+    Promised(Signed<Promise>),
     /// The pool refuses it.
     Refused(Intake),
     /// There is a receipt, and it can be proven.
@@ -131,15 +133,22 @@ impl Waiting {
     }
 
     pub(super) fn on_intake(&mut self, operation: &OperationId, intake: Intake) {
-        let Some(waiters) = self.by_operation.get_mut(operation) else { return };
-        let is_taken = matches!(intake, Intake::Taken | Intake::Known);
-        let outcome = if is_taken { Outcome::Taken } else { Outcome::Refused(intake) };
-        let told = waiters.extract_if(.., |waiter| !is_taken || waiter.wants == Wants::Taken);
-        let told: Vec<Waiter> = told.collect();
-        if waiters.is_empty() {
-            self.by_operation.remove(operation);
+        if matches!(intake, Intake::Taken | Intake::Known) {
+            return;
         }
-        self.tell(told, &outcome);
+        if let Some(waiters) = self.by_operation.remove(operation) {
+            self.tell(waiters, &Outcome::Refused(intake));
+        }
+    }
+
+    pub(super) fn on_promised(&mut self, promise: Signed<Promise>) {
+        let operation = promise.statement.operation;
+        let Some(waiters) = self.by_operation.get_mut(&operation) else { return };
+        let told: Vec<Waiter> = waiters.extract_if(.., |waiter| waiter.wants == Wants::Promise).collect();
+        if waiters.is_empty() {
+            self.by_operation.remove(&operation);
+        }
+        self.tell(told, &Outcome::Promised(promise));
     }
 
     pub(super) fn on_receipt(&mut self, receipt: &Receipt, is_certified: bool) {

@@ -220,6 +220,7 @@ impl<S: Store, C: Connector> Base<S, C> {
         };
         let refusals = Arc::new(Refusals::default());
         let driver = Driver {
+            me: self.identity.me,
             replica,
             clock,
             inbox,
@@ -336,6 +337,7 @@ impl<S: Store, C: Connector> Base<S, C> {
             ledger: Arc::clone(&self.ledger),
             intake: engine.intake,
             to_replica: engine.inputs.operations,
+            accusations: engine.inputs.control,
             snapshots: engine.snapshots,
             status: engine.status,
             links: Arc::clone(links),

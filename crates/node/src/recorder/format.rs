@@ -7,7 +7,7 @@ use quorate_storage::{Change, Family};
 use quorate_types::codec::{Canonical, DecodeError, Reader, encode_bytes};
 use quorate_types::execution::Execution;
 use quorate_types::freshness::Nonce;
-use quorate_types::ids::{ClusterId, ValidatorIndex};
+use quorate_types::ids::{ClusterId, OperationId, ValidatorIndex};
 use quorate_types::message::Message;
 use quorate_types::operation::Operation;
 
@@ -29,6 +29,7 @@ const ROUND: u8 = 6;
 const STATEMENT: u8 = 7;
 const REFUSED: u8 = 8;
 const STATE: u8 = 9;
+const PROMISE: u8 = 10;
 
 /// An entry of the store: family, key, value.
 pub(crate) type Entry = (Family, Vec<u8>, Vec<u8>);
@@ -56,6 +57,7 @@ pub(super) enum Frame {
     Start(Box<Start>),
     Message(Now, ValidatorIndex, Message),
     Operation(Now, Box<Operation>),
+    Promise(Now, OperationId),
     Executed(Now, Executed),
     Turn(Now, Digest, String),
     Round(Now, Nonce),
@@ -129,6 +131,10 @@ pub(super) fn put_event(now: Now, event: &Event, out: &mut Vec<u8>) {
             message.encode(out);
         }),
         Event::Operation(operation) => frame(OPERATION, out, |out| {
+            put_now(now, out);
+            operation.encode(out);
+        }),
+        Event::Promise(operation) => frame(PROMISE, out, |out| {
             put_now(now, out);
             operation.encode(out);
         }),
@@ -269,6 +275,7 @@ fn read(kind: u8, content: &[u8]) -> Result<Frame, DecodeError> {
         }
         MESSAGE => Frame::Message(take_now(input)?, ValidatorIndex(input.u16()?), Message::decode(input)?),
         OPERATION => Frame::Operation(take_now(input)?, Box::new(<Operation as Canonical>::decode(input)?)),
+        PROMISE => Frame::Promise(take_now(input)?, OperationId::decode(input)?),
         EXECUTED => {
             let (now, execution) = (take_now(input)?, Execution::decode(input)?);
             Frame::Executed(now, Executed { execution, waiting: input.u32()?, ends: Option::decode(input)? })

@@ -115,6 +115,9 @@ pub fn replay(recording: &[u8], key: SecretKey, mut each: impl FnMut(&Moment<'_>
                 let Some(verdict) = verdicts.pop() else { continue };
                 (now, Event::Operation(verdict?), words, None)
             }
+            Frame::Promise(now, operation) => {
+                (now, Event::Promise(operation), format!("a promise wanted for {operation}"), None)
+            }
             Frame::Executed(now, executed) => {
                 let words = format!("executed {}", executed.execution.sequence);
                 (now, Event::Executed(executed), words, None)
@@ -157,6 +160,7 @@ pub fn tell(end: &[u8], mut each: impl FnMut(Now, &str)) -> Result<u64, ReplayEr
             Frame::Start(_) => return Err(ReplayError::NoRecording),
             Frame::Message(now, from, message) => (now, format!("{} from {from}", message.kind())),
             Frame::Operation(now, operation) => (now, format!("operation {}", operation.id())),
+            Frame::Promise(now, operation) => (now, format!("a promise wanted for {operation}")),
             Frame::Executed(now, executed) => (now, format!("executed {}", executed.execution.sequence)),
             Frame::Round(now, _) => (now, "a freshness round".to_owned()),
             Frame::Statement(now, _) => (now, "a freshness statement".to_owned()),

@@ -63,6 +63,24 @@ impl<S: Store> Cluster for ClusterService<S> {
         .await
     }
 
+    async fn bundle(&self, request: Request<pb::BundleRequest>) -> Result<Response<pb::BundleResponse>, Status> {
+        let api = &self.0;
+        api.answer(async {
+            api.door.admit(client_of(request.extensions()), 0)?;
+            api.bundle_response(request.get_ref())
+        })
+        .await
+    }
+
+    async fn accuse(&self, request: Request<pb::AccuseRequest>) -> Result<Response<pb::AccuseResponse>, Status> {
+        let api = &self.0;
+        api.answer(async {
+            api.door.admit(client_of(request.extensions()), request.get_ref().evidence.len())?;
+            api.accuse(&request.get_ref().evidence).await
+        })
+        .await
+    }
+
     async fn epochs(&self, request: Request<pb::EpochsRequest>) -> Result<Response<pb::EpochsResponse>, Status> {
         let api = &self.0;
         api.answer(async {

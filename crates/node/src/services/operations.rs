@@ -143,7 +143,7 @@ impl<S: Store> Operations for OperationsService<S> {
 fn wants(wait: i32) -> Result<Wants, ApiFault> {
     match pb::Wait::try_from(wait) {
         Ok(pb::Wait::Unspecified | pb::Wait::Executed) => Ok(Wants::Receipt),
-        Ok(pb::Wait::Accepted) => Ok(Wants::Taken),
+        Ok(pb::Wait::Accepted) => Ok(Wants::Promise),
         Err(_) => Err(ApiFault::new(Reason::Malformed, format!("wait has the unknown value {wait}"))),
     }
 }
@@ -251,7 +251,7 @@ impl<S: Store> Api<S> {
         match registration.outcome().await.ok_or_else(stopping)? {
             Outcome::Receipt(place) => Ok(place),
             Outcome::Judged(sequence, judgement) => Err(ApiFault::from(&judgement).with("sequence", sequence)),
-            Outcome::Taken | Outcome::Refused(_) => Err(ApiFault::new(Reason::NotFound, "there is no receipt")),
+            Outcome::Promised(_) | Outcome::Refused(_) => Err(ApiFault::new(Reason::NotFound, "there is no receipt")),
         }
     }
 

@@ -9,6 +9,7 @@ use quorate_storage::Store;
 use quorate_transport::convert::{proven_receipt, wire};
 use quorate_transport::fault::{ApiFault, Reason};
 use quorate_transport::pb::operations::v1 as pb;
+use quorate_types::codec::Canonical;
 use quorate_types::ids::OperationId;
 use quorate_types::operation::{Operation, SignedOperation, admit_operation};
 use tokio::time::Instant;
@@ -48,7 +49,7 @@ impl<S: Store> Api<S> {
             return self.receipt_at(place).await;
         }
         self.admit_write()?;
-        self.hand_over(operation).await?;
+        self.hand_over(operation, wants == Wants::Promise).await?;
         let answer = self.await_outcome(&id, &mut registration).await;
         if wants == Wants::Receipt && answer.is_ok() {
             self.metrics.receipt_ms.observe(millis(began));
@@ -57,10 +58,10 @@ impl<S: Store> Api<S> {
     }
 
     /// Verified and into the driver's inbox.
-    async fn hand_over(&self, operation: Operation) -> Result<(), ApiFault> {
+    async fn hand_over(&self, operation: Operation, wants_promise: bool) -> Result<(), ApiFault> {
         let verdict = self.intake.verify(Arc::new(operation)).await.ok_or_else(stopping)?;
         let verified = verdict.map_err(|fault| ApiFault::from(&fault))?;
-        self.to_replica.send(verified).await.map_err(|_| stopping())
+        self.to_replica.send((verified, wants_promise)).await.map_err(|_| stopping())
     }
 
     async fn await_outcome(
@@ -69,7 +70,10 @@ impl<S: Store> Api<S> {
         registration: &mut Registration,
     ) -> Result<pb::SubmitResponse, ApiFault> {
         match registration.outcome().await.ok_or_else(stopping)? {
-            Outcome::Taken => Ok(pb::SubmitResponse { operation: wire(id.0.as_bytes()), receipt: None }),
+            Outcome::Promised(promise) => {
+                let promise = promise.to_bytes().into();
+                Ok(pb::SubmitResponse { operation: wire(id.0.as_bytes()), receipt: None, promise })
+            }
             Outcome::Receipt(place) => self.proven(place),
             Outcome::Judged(sequence, judgement) => Err(ApiFault::from(&judgement).with("sequence", sequence)),
             Outcome::Refused(Intake::TooLarge) => {
@@ -100,7 +104,8 @@ impl<S: Store> Api<S> {
             return Err(ApiFault::new(Reason::StoreDamaged, text));
         };
         let operation = wire(receipt.operation.0.as_bytes());
-        Ok(pb::SubmitResponse { operation, receipt: Some(proven_receipt(&receipt, proof)) })
+        let receipt = Some(proven_receipt(&receipt, proof));
+        Ok(pb::SubmitResponse { operation, receipt, ..Default::default() })
     }
 }
 

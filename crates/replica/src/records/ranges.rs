@@ -101,6 +101,22 @@ pub fn bundles_between<S: Store>(
     }
 }
 
+/// The bundles of one number of a lane: one, or more where the lane forked.
+///
+/// # Errors
+/// As [`super::Slot::read`].
+pub fn bundles_at<S: Store>(
+    store: &S,
+    epoch: Epoch,
+    lane: ValidatorIndex,
+    number: BundleNumber,
+) -> Result<Vec<Bundle>, RecordError> {
+    let from = key(&[], &[&epoch, &lane, &number]);
+    let mut found = Vec::new();
+    walk(store, Family::Bundles, from.clone(), &after(from), |bundle| found.push(bundle))?;
+    Ok(found)
+}
+
 /// This validator's own execution votes of an epoch above a sequence.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ mod epochs;
 mod evidence;
 mod inspect;
 mod losses;
+mod promises;
 mod reading;
 mod results;
 #[expect(clippy::unwrap_used, reason = "in a test's helpers a panic is the report")]

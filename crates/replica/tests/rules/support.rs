@@ -19,12 +19,13 @@ use quorate_types::genesis::{Administrators, Genesis, GenesisContent, GenesisVal
 use quorate_types::ids::{BlockTime, Epoch, OperationId, Sequence, ValidatorIndex};
 use quorate_types::kind::{Access, Consistency, EntityType, Kind};
 use quorate_types::message::{Message, Request};
-use quorate_types::operation::{Change, EntityId, OperationBuilder, SystemChange};
+use quorate_types::operation::{Change, EntityId, Operation, OperationBuilder, SystemChange};
 use quorate_types::parameters::Parameters;
+use quorate_types::promise::Promise;
 use quorate_types::rules::RuleFault;
 use quorate_types::set::ValidatorInfo;
 use quorate_types::signed::{Signed, Statement, signing_bytes};
-use quorate_types::verified::{Context, PeerFault};
+use quorate_types::verified::{Context, PeerFault, Verified};
 
 pub(crate) const WALL_MS: u64 = 1_800_000_000_000;
 
@@ -77,6 +78,7 @@ pub(crate) struct Host {
     pub(crate) is_deaf_to_results: bool,
     pub(crate) certified: Vec<(Sequence, Digest)>,
     pub(crate) evidence: Vec<Arc<Evidence>>,
+    pub(crate) promises: Vec<Signed<Promise>>,
     /// Delivered and not executed yet.
     jobs: VecDeque<quorate_replica::ExecutionJob>,
     /// Results of freshness rounds.
@@ -173,6 +175,7 @@ impl Cluster {
             is_deaf_to_results: false,
             certified,
             evidence,
+            promises: Vec::new(),
             jobs,
             fresh,
             statements,
@@ -267,26 +270,32 @@ impl Cluster {
     }
 
     pub(crate) fn submit(&mut self, to: usize, count: usize) {
-        let author = key(4, 0);
         for _ in 0..count {
-            self.nonce += 1;
-            let entity = EntityId::new("hits", "front-page");
-            let change = if self.nonce == 1 { Change::Create { value: None } } else { Change::Add { by: 1 } };
-            let operation = OperationBuilder::new(
-                self.genesis.cluster,
-                author.public(),
-                self.nonce,
-                BlockTime(self.now.wall_ms + 3_600_000),
-            )
-            .mutate(entity, change)
-            .sign(&author)
-            .unwrap();
-            let verified = self.context.verify_operations(vec![Arc::new(operation)]).pop().unwrap().unwrap();
-            let mut out = Outbox::default();
-            self.hosts[to].replica.step(self.now, Event::Operation(verified), &mut out);
-            self.carry_out(to, out);
+            let operation = self.next_operation();
+            self.hand_over(to, vec![Event::Operation(operation)]);
         }
         self.step(to, Event::Turn);
+    }
+
+    /// The next operation of the one author.
+    pub(crate) fn next_operation(&mut self) -> Verified<Arc<Operation>> {
+        let author = key(4, 0);
+        self.nonce += 1;
+        let entity = EntityId::new("hits", "front-page");
+        let change = if self.nonce == 1 { Change::Create { value: None } } else { Change::Add { by: 1 } };
+        let expires = BlockTime(self.now.wall_ms + 3_600_000);
+        let builder = OperationBuilder::new(self.genesis.cluster, author.public(), self.nonce, expires);
+        let operation = builder.mutate(entity, change).sign(&author).unwrap();
+        self.context.verify_operations(vec![Arc::new(operation)]).pop().unwrap().unwrap()
+    }
+
+    /// Events of one turn that goes on.
+    pub(crate) fn hand_over(&mut self, to: usize, events: Vec<Event>) {
+        let mut out = Outbox::default();
+        for event in events {
+            self.hosts[to].replica.step(self.now, event, &mut out);
+        }
+        self.carry_out(to, out);
     }
 
     /// What a shell does with an outbox.
@@ -298,6 +307,7 @@ impl Cluster {
                     host.certified.push((certificate.execution.sequence, certificate.execution.receipts_root));
                 }
                 Notice::Evidence(_, evidence) => host.evidence.push(Arc::clone(evidence)),
+                Notice::Promised(promise) => host.promises.push(*promise),
                 Notice::Fresh { nonce, sequence } => host.fresh.push((*nonce, *sequence)),
                 Notice::Statement(answer) => host.statements.push((**answer).clone()),
                 Notice::Transfer(notice) => host.transfers.push(*notice),

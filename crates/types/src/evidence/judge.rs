@@ -1,9 +1,10 @@
 //! Judging evidence: from its bytes and its epoch alone.
 
-use super::{Accused, Certified, Diverged, Evidence, InvalidBundle, InvalidProposal, OffChainVotes};
+use super::{Accused, BrokenPromise, Certified, Diverged, Evidence, InvalidBundle, InvalidProposal, OffChainVotes};
 use crate::bundle::BundleHeader;
 use crate::codec::Canonical;
-use crate::operation::Operation;
+use crate::merkle;
+use crate::operation::{Operation, leaf_of};
 use crate::proposal::{PrePrepare, Proposal};
 use crate::rules::{self, Anchor, RuleFault};
 use crate::signed::Signed;
@@ -78,6 +79,7 @@ impl Evidence {
             Self::ConflictingBundles(first, second) => conflicting_bundles(context, first, second)?,
             Self::InvalidBundle(invalid) => invalid_bundle(context, invalid)?,
             Self::ConflictingOperations(pair) => conflicting_operations(context, &pair.0, &pair.1)?,
+            Self::BrokenPromise(broken) => broken_promise(context, broken)?,
         }
         Ok(self.accused())
     }
@@ -302,4 +304,19 @@ fn conflicting_operations(context: &Context, first: &Operation, second: &Operati
         guilty_if(is_signed(context, operation), "an operation that its author didn't sign")?;
     }
     unless_innocent(first.id() != second.id())
+}
+
+/// protocol §2.8: a promise names a bundle that its signer has made, and that holds the operation.
+fn broken_promise(context: &Context, broken: &BrokenPromise) -> Judged {
+    let BrokenPromise { promise, header, operations } = broken;
+    guilty_if(promise.signer() == header.signer(), "the bundle is of another lane")?;
+    guilty_if(promise.statement.number == header.statement.number, "the bundle isn't the one promised")?;
+    let mut checks = Checks::new(context);
+    checks.signed(promise)?;
+    checks.signed(header)?;
+    checks.settle()?;
+    let leaves: Vec<_> = operations.iter().map(|(id, signature)| leaf_of(id, signature)).collect();
+    guilty_if(merkle::root(&leaves) == header.statement.operations_root, "the bundle holds other operations")?;
+    // By id: whatever signature of its author an operation comes with, it executes.
+    unless_innocent(!operations.iter().any(|(id, _)| *id == promise.statement.operation))
 }

@@ -1,11 +1,12 @@
 //! The bytes of evidence: a code for its kind, then its parts.
 
 use super::{
-    Certified, Diverged, Evidence, InvalidBundle, InvalidProposal, MAX_EVIDENCE_BYTES, MAX_EVIDENCE_CHAIN,
-    OffChainVotes,
+    BrokenPromise, Certified, Diverged, Evidence, InvalidBundle, InvalidProposal, MAX_EVIDENCE_BYTES,
+    MAX_EVIDENCE_CHAIN, OffChainVotes,
 };
 use crate::codec::{Canonical, DecodeError, Reader, encode_list};
 use crate::execution::ExecutionCertificate;
+use crate::limits::MAX_BUNDLE_OPERATIONS;
 use crate::merkle::MerklePath;
 use crate::operation::Operation;
 use crate::proposal::{PrePrepare, Proposal};
@@ -46,6 +47,10 @@ impl Canonical for Evidence {
                 pair(&invalid.operation, &invalid.path, out);
             }
             Self::ConflictingOperations(operations) => pair(&operations.0, &operations.1, out),
+            Self::BrokenPromise(broken) => {
+                pair(&broken.promise, &broken.header, out);
+                encode_list(&broken.operations, out);
+            }
         }
     }
 
@@ -95,6 +100,11 @@ fn decode_kind(input: &mut Reader<'_>) -> Result<Evidence, DecodeError> {
             <Operation as Canonical>::decode(input)?,
             <Operation as Canonical>::decode(input)?,
         ))),
+        18 => Evidence::BrokenPromise(Box::new(BrokenPromise {
+            promise: Signed::decode(input)?,
+            header: Signed::decode(input)?,
+            operations: input.list(MAX_BUNDLE_OPERATIONS, "operations of a bundle")?,
+        })),
         value => return Err(DecodeError::Unknown { what: "evidence", value }),
     })
 }

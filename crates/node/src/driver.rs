@@ -162,7 +162,14 @@ impl<S: Store> Driver<S> {
         self.tell(now, out.notices);
         self.report(now);
         if let Some(next) = out.enters {
-            info!(epoch = next.0, "the epoch is over; this validator goes on in the next one");
+            if next > self.replica.report().epoch {
+                info!(epoch = next.0, "the epoch is over; this validator goes on in the next one");
+            } else {
+                info!(
+                    epoch = next.0,
+                    "this store is another incarnation from here on; this validator starts anew on it"
+                );
+            }
             self.epoch_over.cancel();
             self.stopping.cancel();
         }

@@ -57,7 +57,7 @@ pub enum Quarantine {
     #[error("bundles of this validator's own lane that it signed are missing from its store")]
     LostOwnBundles,
     /// A peer holds a message of this validator's key that its records lack.
-    #[error("validator {peer} holds a {what} of this validator's key that its store doesn't know")]
+    #[error("validator {peer} holds a {what} of this validator's own key that its store doesn't know")]
     BehindPeer {
         /// Who holds it.
         peer: ValidatorIndex,

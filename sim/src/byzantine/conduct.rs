@@ -116,7 +116,7 @@ conducts! {
     /// Answers who catches up late, or never.
     StallAnswers => corrupt_answers::StallAnswers;
     /// Hands over states that aren't the certified ones.
-    CorruptSnapshots => snapshots::CorruptSnapshots;
+    CorruptSnapshots => snapshots::CorruptSnapshots::default();
     /// Hands over states in tiny parts, late, or not at all.
     StallSnapshots => snapshots::StallSnapshots::default();
     /// Votes at every other sequence for something else than what it builds on.

@@ -6,14 +6,18 @@ use quorate_types::snapshot::{Chunk, Entry};
 
 use super::{Behaviour, Letters, Stage};
 
-/// Hands over parts that aren't what the certified state holds, and claims to have pruned everything.
-#[derive(Debug)]
-pub(super) struct CorruptSnapshots;
+/// Hands over parts that aren't what the certified state holds, the first one among them, and claims to have pruned
+/// everything.
+#[derive(Debug, Default)]
+pub(super) struct CorruptSnapshots {
+    has_lied: bool,
+}
 
 impl Behaviour for CorruptSnapshots {
     fn send(&mut self, stage: &mut Stage<'_>, to: u16, message: Message, out: &mut Letters) {
         match message {
-            Message::Chunk(chunk) if stage.dice.chance(700) => {
+            Message::Chunk(chunk) if !self.has_lied || stage.dice.chance(700) => {
+                self.has_lied = true;
                 out.push((to, Message::Chunk(Box::new(broken(stage, *chunk)))));
             }
             Message::Checkpoint(mut checkpoint) => {

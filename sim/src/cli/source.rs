@@ -16,7 +16,7 @@ pub(super) struct Source {
     /// A scenario, by name (see `quorate-sim list`) or as a TOML file
     #[arg(long, short, conflicts_with = "profile")]
     scenario: Option<String>,
-    /// What random runs are like: any, hostile, views, restarts, new-views, lost-stores
+    /// What random runs are like (`quorate-sim list` says more of each)
     #[arg(long, short, default_value = "any", value_parser = profile)]
     profile: Profile,
     /// A TOML file that says what the clients do, instead of what the seed or scenario says

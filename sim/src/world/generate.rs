@@ -51,6 +51,10 @@ enum Kind {
 
 /// Tells the stream that decides about pruning from the disks' own.
 const PRUNING: u64 = 0x7072_756e;
+/// Sets what epochs do apart, too.
+const EPOCHS: u64 = 0x6570_6f63;
+/// No epoch may be shorter than so many windows (protocol §8.4).
+const SHORTEST_EPOCH_WINDOWS: u32 = 16;
 
 const ALL: [Kind; 18] = [
     Kind::Loss,
@@ -90,19 +94,22 @@ pub enum Profile {
     NewViews,
     /// A lost store in each run.
     LostStores,
+    /// Short epochs that end under faults.
+    Epochs,
     /// Anything, in short.
     Brief,
 }
 
 impl Profile {
     /// All, by name.
-    pub const ALL: [(&'static str, Self); 7] = [
+    pub const ALL: [(&'static str, Self); 8] = [
         ("any", Self::Any),
         ("hostile", Self::Hostile),
         ("views", Self::Views),
         ("restarts", Self::Restarts),
         ("new-views", Self::NewViews),
         ("lost-stores", Self::LostStores),
+        ("epochs", Self::Epochs),
         ("brief", Self::Brief),
     ];
 
@@ -121,6 +128,7 @@ impl Profile {
             Self::Views => "few faults but those that change views, often",
             Self::Restarts => "view changes and restarts",
             Self::NewViews => "primaries that start views twice, or hide what they know",
+            Self::Epochs => "epochs as short as they may be, with parameters that change, under crashes and attacks",
             Self::Brief => "as any, but at most 4 validators, 0.6 s of faults and 10 operations: for very many seeds",
             Self::LostStores => "a store lost, damaged or rolled back in each run, and disks that fail",
         }
@@ -138,6 +146,18 @@ impl Profile {
                 (&[Kind::PrimaryCutOff, Kind::Crashes, Kind::CrashPoints, Kind::CrashAll, Kind::Delays], &[4])
             }
             Self::NewViews => (&[Kind::Byzantine, Kind::PrimaryCutOff, Kind::Delays, Kind::Partitions], &[4]),
+            Self::Epochs => (
+                &[
+                    Kind::Crashes,
+                    Kind::LostStores,
+                    Kind::Byzantine,
+                    Kind::Partitions,
+                    Kind::PrimaryCutOff,
+                    Kind::CrashPoints,
+                    Kind::Loss,
+                ],
+                &[4, 4, 5, 7],
+            ),
             Self::LostStores => (
                 &[
                     Kind::LostStores,
@@ -225,6 +245,7 @@ pub fn plan_in(profile: Profile, seed: u64) -> FaultPlan {
     }
     lose_stores(&mut faults, lost, &settings, &mut events);
     prune(seed, &mut settings, &mut events);
+    change_epochs(seed, profile, (&mut settings, &mut events));
     events.sort_by_key(|timed| timed.at_ms);
     FaultPlan { format: FORMAT, seed, settings, expect: Expectation::Pass, events }
 }
@@ -402,6 +423,26 @@ fn prune(seed: u64, settings: &mut Settings, events: &mut Vec<TimedFault>) {
         let at_ms = dice.below((settings.safety_ms / 4).max(1));
         let fault = Fault::Crash { target: Target::Validator(away), down_ms: settings.safety_ms };
         events.push(TimedFault { at_ms, fault });
+    }
+}
+
+/// In some runs epochs are as short as they may be, and parameters change on the way; who lost its store comes back
+/// (protocol §7.4, §8.4). Drawn apart, so that nothing else is another for it.
+fn change_epochs(seed: u64, profile: Profile, (settings, events): (&mut Settings, &mut Vec<TimedFault>)) {
+    let mut dice = Dice::new(seed ^ EPOCHS, Stream::Topology);
+    // A known limit: no state is handed over an epoch's end, so what all others pruned of an earlier epoch is gone.
+    let prunes = settings.storage.retained_sequences.is_some();
+    if prunes || !dice.chance(if profile == Profile::Epochs { 1_000 } else { 250 }) {
+        return;
+    }
+    settings.protocol.min_epoch_sequences = (SHORTEST_EPOCH_WINDOWS * settings.protocol.window).max(32);
+    settings.protocol.empty_interval_ms = [10, 20, 100][dice.index(3)];
+    let changes = dice.below(4).max(u64::from(profile == Profile::Epochs));
+    for _ in 0..changes {
+        // What nothing else depends on.
+        let value = u32::try_from(dice.range(1, 17)).unwrap_or(1);
+        let fault = Fault::ChangeParameter { name: "document_levels".to_owned(), value };
+        events.push(TimedFault { at_ms: dice.below(settings.safety_ms), fault });
     }
 }
 

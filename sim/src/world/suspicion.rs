@@ -3,7 +3,6 @@
 use quorate_replica::Event;
 use quorate_replica::suspicion::{Change, Level, Rule, Words};
 use quorate_types::ids::ValidatorIndex;
-use quorate_types::rules::RuleFault;
 use quorate_types::verified::PeerFault;
 
 use super::machine::{Letter, Step, World, unsafe_};
@@ -30,7 +29,7 @@ impl World {
     pub(super) fn refuse(&mut self, to: u16, letter: &Letter) -> Step {
         let from = ValidatorIndex(letter.from);
         let fault = self.hosts[usize::from(to)].context.verify(letter.message.clone()).err();
-        if matches!(fault, Some(PeerFault::Rule(RuleFault::OtherEpoch { .. }))) {
+        if fault.as_ref().is_some_and(PeerFault::is_of_another_epoch) {
             return Ok(());
         }
         if !self.is_byzantine(letter.host) {

@@ -92,7 +92,7 @@ async fn a_validator_with_older_copies_of_store_and_guard_file_hears_from_its_pe
     restart_later(&mut cluster, &workload).await?;
     restore(&backup, &directory, &["store", "guard"])?;
     cluster.start(3)?;
-    follows(&mut cluster, 3, "of this validator's key").await?;
+    follows(&mut cluster, 3, "of this validator's own key").await?;
     let acknowledged = workload.stop().await?;
     nothing_is_lost(&cluster, "copies", &acknowledged, &ALL).await?;
     signs_nothing(&mut cluster, 3).await

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use quorate_crypto::{Digest, SecretKey, Signature};
+use quorate_crypto::{Digest, Scheme, SecretKey, Signature};
 use quorate_replica::execution::{ExecutionJob, ExecutionSetup, execute};
 use quorate_replica::machine::tree::Cache;
 use quorate_replica::records;
@@ -64,6 +64,8 @@ impl Chain {
             }),
             kinds: Arc::new(Kinds::new([kind])),
             administrators: Arc::new(Administrators { threshold: 1, keys: Vec::new() }),
+            scheme: Scheme::Ed25519,
+            start: Digest::ZERO,
         };
         let key = SecretKey::from_seed([7; 32]);
         let mut chain = Self {

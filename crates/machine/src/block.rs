@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use quorate_crypto::Digest;
+use quorate_crypto::{Digest, Scheme};
 use quorate_storage::WriteBatch;
 use quorate_types::epoch::EpochDefinition;
+use quorate_types::evidence::Conviction;
 use quorate_types::genesis::Administrators;
 use quorate_types::ids::{BlockTime, ClusterId, OperationId, Sequence, ValidatorIndex};
 use quorate_types::kind::Kinds;
@@ -24,6 +25,10 @@ pub struct Charter<'a> {
     pub kinds: &'a Kinds,
     /// Who may change the cluster.
     pub administrators: &'a Administrators,
+    /// How signatures are checked.
+    pub scheme: Scheme,
+    /// The digest of the proposal at the epoch's start, or of the genesis.
+    pub start: Digest,
 }
 
 /// A committed sequence with what its proposal stands for.
@@ -78,6 +83,8 @@ pub struct Executed {
     pub waiting: Occupancy,
     /// The epoch's last sequence, if a change of the set or the parameters has fixed it (protocol §8.4).
     pub ends: Option<Sequence>,
+    /// Who was convicted of what (accountability §2.2).
+    pub convictions: Vec<Conviction>,
 }
 
 /// One entity changed by one operation.

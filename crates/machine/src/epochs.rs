@@ -4,6 +4,7 @@
 //! | key | value |
 //! |---|---|
 //! | `vc` | the definition of the epoch that follows the last change; absent while that of the genesis holds |
+//! | `vb` | [`Before`]: the epoch before, by which evidence of it is judged |
 //! | `vp` | [`Pending`]: what takes effect together at the end of this epoch, and where that is |
 //! | `vo` ‖ operation | [`OpenProposal`]: what waits for approvals |
 //! | `vr` | the state's roots at the last checkpoints, by which a joiner shows that it has caught up |
@@ -16,9 +17,11 @@ use quorate_types::codec::{Canonical, DecodeError, Reader, encode_list};
 use quorate_types::epoch::{CURRENT, ChangeFault, EpochDefinition, MAX_CHANGES, SetChange};
 use quorate_types::ids::{BlockTime, OperationId, Sequence};
 
+use crate::block::Charter;
 use crate::entity::Position;
 use crate::overlay::{Overlay, decode};
 
+const BEFORE: &[u8] = b"vb";
 const PENDING: &[u8] = b"vp";
 const OPEN: &[u8] = b"vo";
 const ROOTS: &[u8] = b"vr";
@@ -53,6 +56,15 @@ pub struct OpenProposal {
     pub approvals: Vec<PublicKey>,
 }
 
+/// An epoch that is over, with what its evidence is judged by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// Its definition.
+    pub definition: EpochDefinition,
+    /// The digest of the proposal at its start.
+    pub start: Digest,
+}
+
 /// The state's root at a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckpointRoot {
@@ -76,6 +88,11 @@ pub(crate) fn pending<R: StateReader>(state: &Overlay<'_, R>) -> Result<Option<P
 /// The definition that took effect last, or will at the very next sequence.
 pub(crate) fn current<R: StateReader>(state: &Overlay<'_, R>) -> Result<Option<EpochDefinition>, StoreError> {
     state.load(CURRENT)
+}
+
+/// The epoch before the one of [`current`].
+pub(crate) fn before<R: StateReader>(state: &Overlay<'_, R>) -> Result<Option<Before>, StoreError> {
+    state.load(BEFORE)
 }
 
 /// What waits for approvals.
@@ -154,13 +171,15 @@ pub(crate) fn boundary(epoch: &EpochDefinition, executed_at: Sequence) -> Sequen
 /// The end of a sequence. At the epoch's last one what waited takes effect; gives that last one, once it is known.
 pub(crate) fn close<R: StateReader>(
     state: &mut Overlay<'_, R>,
-    epoch: &EpochDefinition,
+    charter: &Charter<'_>,
     at: Sequence,
 ) -> Result<Option<Sequence>, StoreError> {
     let Some(Pending { changes, ends }) = pending(state)? else { return Ok(None) };
     if ends == at {
+        let epoch = charter.epoch;
         let next = epoch.after(&changes, ends).expect("whatever joined what waits was judged with all of it");
         state.store(CURRENT.to_vec(), &next);
+        state.store(BEFORE.to_vec(), &Before { definition: epoch.clone(), start: charter.start });
         state.delete(PENDING.to_vec());
     }
     Ok(Some(ends))
@@ -220,6 +239,17 @@ impl Canonical for CheckpointRoot {
 
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self { sequence: Sequence::decode(input)?, time: BlockTime::decode(input)?, root: Digest::decode(input)? })
+    }
+}
+
+impl Canonical for Before {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.definition.encode(out);
+        self.start.encode(out);
+    }
+
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { definition: EpochDefinition::decode(input)?, start: Digest::decode(input)? })
     }
 }
 

@@ -6,9 +6,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use quorate_crypto::PublicKey;
 use quorate_proof::merkle;
 use quorate_storage::{StateReader, StoreError};
-use quorate_types::ids::OperationId;
+use quorate_types::evidence::Conviction;
+use quorate_types::ids::{ClusterId, OperationId};
 use quorate_types::kind::Kinds;
 use quorate_types::operation::Operation;
 use quorate_types::parameters::Parameters;
@@ -25,6 +27,7 @@ use crate::mutation::{self, Context};
 use crate::nonce::{self, Held, NonceState};
 use crate::overlay::Overlay;
 use crate::schedule::{self, Rank, Schedule, Task};
+use crate::system::Said;
 use crate::waiting::{self, Waiting};
 use crate::{epochs, keys, kinds, system};
 
@@ -54,6 +57,9 @@ pub fn execute<R: StateReader>(reader: &R, charter: Charter<'_>, block: &Block<'
         receipts: Vec::new(),
         judgements: Vec::new(),
         changes: Vec::new(),
+        cluster: block.cluster,
+        judged: BTreeSet::new(),
+        convictions: Vec::new(),
     };
     run.record_context(block)?;
     run.take_in(block)?;
@@ -81,6 +87,10 @@ struct Run<'a, R> {
     receipts: Vec<Receipt>,
     judgements: Vec<(OperationId, Judgement)>,
     changes: Vec<EntityChange>,
+    cluster: ClusterId,
+    /// Authors of whom evidence was judged, and what was found.
+    judged: BTreeSet<PublicKey>,
+    convictions: Vec<Conviction>,
 }
 
 /// What is to become of an operation (data-model §3.2).
@@ -263,7 +273,7 @@ impl<R: StateReader> Run<'_, R> {
     /// Whether its author may change anything at all. What has no nonce comes from those few whose word it is.
     fn admits_author(&self, operation: &Operation) -> Result<bool, StoreError> {
         let author = &operation.author();
-        let Charter { epoch, kinds, administrators } = self.charter;
+        let Charter { epoch, kinds, administrators, .. } = self.charter;
         if epoch.validator_with(author).is_some() || epoch.learner_with(author).is_some() {
             return Ok(true);
         }
@@ -277,7 +287,14 @@ impl<R: StateReader> Run<'_, R> {
     /// Runs guards and mutations; their writes join the sequence's only if all succeed.
     fn apply(&mut self, operation: &Operation) -> Result<Done, StoreError> {
         if let Some(change) = &operation.content().system {
-            let outcome = match system::apply(&mut self.state, &self.charter, (operation, self.at), change)? {
+            let mut said = Said {
+                operation,
+                at: self.at,
+                cluster: self.cluster,
+                judged: &mut self.judged,
+                convictions: &mut self.convictions,
+            };
+            let outcome = match system::apply(&mut self.state, &self.charter, &mut said, change)? {
                 Ok(()) => Outcome::Applied,
                 Err(rejection) => Outcome::Rejected(rejection),
             };
@@ -372,7 +389,7 @@ impl<R: StateReader> Run<'_, R> {
         index::prune(&mut self.state, self.at, self.parameters)?;
         nonce::prune(&mut self.state, self.at.time, self.parameters, budget)?;
         self.state.store(keys::POSITION.to_vec(), &self.at);
-        let ends = epochs::close(&mut self.state, self.charter.epoch, self.at.sequence)?;
+        let ends = epochs::close(&mut self.state, &self.charter, self.at.sequence)?;
         let digests: Vec<_> = self.receipts.iter().map(Receipt::digest).collect();
         Ok(Executed {
             ends,
@@ -382,6 +399,7 @@ impl<R: StateReader> Run<'_, R> {
             receipts_root: merkle::root(&digests),
             judgements: self.judgements,
             changes: self.changes,
+            convictions: self.convictions,
         })
     }
 }

@@ -15,7 +15,8 @@
 //! * The work of a sequence is bounded by its operations and parameters: entities touched in bytes,
 //!   ancestors searched, entries pruned.
 //!
-//! What is not here: how the order was reached, and whether signatures hold (checked before).
+//! What is not here: how the order was reached, and whether an operation's signature holds (checked before). The
+//! signatures in evidence are checked here: what it proves is part of the state.
 
 mod block;
 mod document;
@@ -39,7 +40,7 @@ mod waiting;
 
 pub use block::{Block, Charter, EntityChange, Executed, Ordered};
 pub use entity::{Content, Entity, Head, Header, Position};
-pub use epochs::{CheckpointRoot, OpenProposal, Pending};
+pub use epochs::{Before, CheckpointRoot, OpenProposal, Pending};
 pub use execute::execute;
 pub use index::Indexed;
 pub use waiting::Occupancy;

@@ -5,6 +5,7 @@
 use quorate_crypto::PublicKey;
 use quorate_storage::{StateReader, StoreError};
 use quorate_types::epoch::EpochDefinition;
+use quorate_types::evidence::Conviction;
 use quorate_types::genesis::MAX_KINDS;
 use quorate_types::ids::{BlockTime, Epoch, OperationId, Sequence};
 use quorate_types::kind::Kind;
@@ -13,12 +14,13 @@ use quorate_types::parameters::{NONCE_WINDOW, Parameters};
 
 use crate::draft::read_supply;
 use crate::entity::{self, Entity, Position};
-use crate::epochs::{self, OpenProposal, Pending};
+use crate::epochs::{self, Before, OpenProposal, Pending};
 use crate::index::Indexed;
 use crate::keys;
 use crate::kinds;
 use crate::nonce;
 use crate::overlay::{Overlay, damaged, decode};
+use crate::system::accuse;
 use crate::waiting::{self, Occupancy};
 
 /// Sequence and block time of the state; `None` before the first sequence.
@@ -120,6 +122,22 @@ pub fn epoch_end<R: StateReader>(state: &R, epoch: Epoch) -> Result<Option<Seque
 /// If the state can't be read.
 pub fn pending_changes<R: StateReader>(state: &R) -> Result<Option<Pending>, StoreError> {
     epochs::pending(&Overlay::new(state))
+}
+
+/// The epoch before the one that the state is of, by which evidence of it is judged.
+///
+/// # Errors
+/// If the state can't be read.
+pub fn epoch_before<R: StateReader>(state: &R) -> Result<Option<Before>, StoreError> {
+    epochs::before(&Overlay::new(state))
+}
+
+/// Who is convicted of what, by key and kind (accountability §2.2).
+///
+/// # Errors
+/// If the state can't be read.
+pub fn convictions<R: StateReader>(state: &R) -> Result<Vec<Conviction>, StoreError> {
+    accuse::all(&Overlay::new(state))
 }
 
 /// The proposals that wait for approvals, by the proposing operation.

@@ -62,6 +62,8 @@ pub struct Metrics {
     pub evidence: Counter,
     /// Intake promises given.
     pub promises: Counter,
+    /// Kinds of evidence of which the cluster has convicted a validator.
+    pub convictions: Counter,
     /// Signatures that the guard refused to give.
     pub guard_refusals: Counter,
     /// Calls of clients refused by their rate.
@@ -107,6 +109,7 @@ impl Default for Metrics {
             complaints: Counter::default(),
             evidence: Counter::default(),
             promises: Counter::default(),
+            convictions: Counter::default(),
             guard_refusals: Counter::default(),
             rate_limited: Counter::default(),
             watches_cut: Counter::default(),
@@ -133,7 +136,7 @@ impl Metrics {
         }
     }
 
-    fn counters(&self) -> [(&'static str, &'static str, &Counter); 23] {
+    fn counters(&self) -> [(&'static str, &'static str, &Counter); 24] {
         [
             ("quorate_turns_total", "Turns of the event loop.", &self.turns),
             ("quorate_store_syncs_total", "Synced batches of records.", &self.store_syncs),
@@ -149,6 +152,7 @@ impl Metrics {
             ("quorate_complaints_total", "Complaints made.", &self.complaints),
             ("quorate_evidence_total", "Pieces of evidence kept since the start.", &self.evidence),
             ("quorate_promises_total", "Intake promises given to clients since the start.", &self.promises),
+            ("quorate_convictions_total", "Convictions of validators executed since the start.", &self.convictions),
             ("quorate_guard_refusals_total", "Signatures that the guard refused.", &self.guard_refusals),
             ("quorate_rate_limited_total", "Calls of clients refused by their rate.", &self.rate_limited),
             ("quorate_watches_cut_total", "Watches cut because the watcher was slow.", &self.watches_cut),

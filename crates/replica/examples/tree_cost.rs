@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_crypto::{Digest, SecretKey, sha256};
+use quorate_crypto::{Digest, Scheme, SecretKey, sha256};
 use quorate_replica::machine::{Block, Charter, Ordered, execute, tree};
 use quorate_storage::{Change as Write, WriteBatch};
 use quorate_types::epoch::EpochDefinition;
@@ -111,7 +111,13 @@ impl World {
             before: None,
         };
         let began = on_cpu();
-        let charter = Charter { epoch: &self.epoch, kinds: &self.kinds, administrators: &self.administrators };
+        let charter = Charter {
+            epoch: &self.epoch,
+            kinds: &self.kinds,
+            administrators: &self.administrators,
+            scheme: Scheme::Ed25519,
+            start: Digest::ZERO,
+        };
         let done = execute(&self.state, charter, &block).expect("a map never fails");
         cost.execution += on_cpu() - began;
         assert_eq!(done.receipts.len() as u64, OPERATIONS);

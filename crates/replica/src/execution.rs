@@ -16,19 +16,21 @@ mod tests;
 
 use std::sync::Arc;
 
-use quorate_crypto::Digest;
+use quorate_crypto::{Digest, Scheme};
 use quorate_dag::Point;
 use quorate_machine::{Block, Charter, CheckpointRoot, EntityChange, Ordered, tree};
 use quorate_storage::{StateOf, Store, StoreError, TreeOf, WriteBatch};
 use quorate_types::bundle::Bundle;
 use quorate_types::codec::encode_list;
 use quorate_types::epoch::EpochDefinition;
+use quorate_types::evidence::Conviction;
 use quorate_types::execution::Execution;
 use quorate_types::genesis::Administrators;
 use quorate_types::ids::{BundleNumber, ClusterId, OperationId, Sequence, ValidatorIndex};
 use quorate_types::kind::Kinds;
 use quorate_types::proposal::Proposal;
 use quorate_types::receipt::{Judgement, Receipt};
+use quorate_types::verified::Context;
 
 pub use self::replay::next_job;
 use crate::records::{self, ExecutedMark, Judged, Place, RecordError};
@@ -44,11 +46,29 @@ pub struct ExecutionSetup {
     pub kinds: Arc<Kinds>,
     /// Who may change the cluster.
     pub administrators: Arc<Administrators>,
+    /// How signatures are checked.
+    pub scheme: Scheme,
+    /// The digest of the proposal at the epoch's start, or of the genesis.
+    pub start: Digest,
 }
 
 impl ExecutionSetup {
+    /// Execution in an epoch, with what the genesis declares.
+    #[must_use]
+    pub fn new(context: &Context, kinds: Arc<Kinds>, administrators: Arc<Administrators>) -> Self {
+        Self {
+            cluster: context.cluster,
+            epoch: Arc::new(EpochDefinition::from(context)),
+            kinds,
+            administrators,
+            scheme: context.scheme,
+            start: context.start.1,
+        }
+    }
+
     fn charter(&self) -> Charter<'_> {
-        Charter { epoch: &self.epoch, kinds: &self.kinds, administrators: &self.administrators }
+        let Self { epoch, kinds, administrators, scheme, start, .. } = self;
+        Charter { epoch, kinds, administrators, scheme: *scheme, start: *start }
     }
 }
 
@@ -66,7 +86,7 @@ pub struct ExecutionJob {
 }
 
 /// What the replica hears of a job that was carried out and written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Executed {
     /// What the execution vote is about.
     pub execution: Execution,
@@ -74,6 +94,8 @@ pub struct Executed {
     pub waiting: u32,
     /// The epoch's last sequence, if what executed has fixed it (protocol §8.4).
     pub ends: Option<Sequence>,
+    /// Who was convicted of what (accountability §2.2).
+    pub convictions: Vec<Conviction>,
 }
 
 /// What executing a job gave.
@@ -178,7 +200,8 @@ pub fn execute<S: Store>(
     }
     records::result(job.sequence).put(&mut batch, &execution);
     records::executed().put(&mut batch, &ExecutedMark { execution, time: job.proposal.time, points });
-    let executed = Executed { execution, waiting: done.waiting.operations, ends: done.ends };
+    let (waiting, ends, convictions) = (done.waiting.operations, done.ends, done.convictions);
+    let executed = Executed { execution, waiting, ends, convictions };
     Ok(ExecutedBatch { batch, executed, receipts: done.receipts, judgements: done.judgements, changes: done.changes })
 }
 

@@ -9,6 +9,7 @@
 //!
 //! The next epoch: [`epochs`]. Far behind, or with a wrong state: [`transfer`]. Starting again: [`recover`]. What lies where in the store: [`records`].
 
+mod accusing;
 mod asking;
 pub mod epochs;
 mod evidence;

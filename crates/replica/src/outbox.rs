@@ -8,7 +8,7 @@ use quorate_consensus::CoreNotice;
 use quorate_crypto::Digest;
 use quorate_dag::Intake;
 use quorate_storage::{Family, WriteBatch};
-use quorate_types::evidence::Evidence;
+use quorate_types::evidence::{Conviction, Evidence};
 use quorate_types::execution::ExecutionCertificate;
 use quorate_types::freshness::{FreshnessAnswer, Nonce};
 use quorate_types::ids::{BlockTime, Epoch, OperationId, Sequence, ValidatorIndex, View};
@@ -176,6 +176,8 @@ pub enum Notice {
     Stable(Sequence),
     /// Evidence, the first about its place, with its id: it is among the records; the shell logs and counts.
     Evidence(Digest, Arc<Evidence>),
+    /// The cluster has convicted a validator: it stands in the state.
+    Conviction(Box<Conviction>),
     /// A freshness round is complete.
     Fresh {
         /// Its nonce.

@@ -16,6 +16,7 @@ use quorate_types::verified::Context;
 use quorate_types::view_change::ViewChangeMessage;
 use quorate_types::vote::Vote;
 
+use crate::accusing::Accusing;
 use crate::epochs::EpochError;
 use crate::executions::Executions;
 use crate::fetching::Fetching;
@@ -225,12 +226,7 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
     let (lanes, lane_fault) = recovered_lanes(store, &context, (me, own_bundle), delivered)?;
     let reach = 2 * u64::from(context.parameters.window);
     let executions = recovered_executions(store, &context, (stable, certified), reach)?;
-    let mut ledger = Ledger::default();
-    // Indices are an epoch's: what accuses a validator of another one is kept in the store, and shown, alone.
-    let of_epoch = |evidence: &Evidence| evidence.validator().is_none() || evidence.epoch() == epoch;
-    for evidence in records::evidence_kept(store)?.into_iter().filter(of_epoch) {
-        ledger.note(&Arc::new(evidence));
-    }
+    let (ledger, accusing) = recovered_ledger(store, &context)?;
     let watch = recovered_watch(store, &context, stable)?;
     let needed = context.quorum().quorum().saturating_sub(1);
     let quarantine = quarantine.or(lane_fault.then_some(Quarantine::LostOwnBundles));
@@ -264,6 +260,7 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
         context,
         me,
         ledger,
+        accusing,
         watch,
         spread: Default::default(),
         lanes,
@@ -297,6 +294,34 @@ fn recovered_lanes<S: Store>(
         lanes.submit(operation);
     }
     Ok((lanes, lane_fault))
+}
+
+/// The evidence kept, and what is to be said of it.
+fn recovered_ledger<S: Store>(store: &S, context: &Context) -> Result<(Ledger, Accusing), RecordError> {
+    let kept = records::evidence_kept(store)?;
+    let accusing = recovered_accusing(store, context, &kept)?;
+    let mut ledger = Ledger::default();
+    // Indices are an epoch's: what accuses a validator of another one is kept in the store, and shown, alone.
+    let of_epoch = |evidence: &Evidence| evidence.validator().is_none() || evidence.epoch() == context.epoch;
+    for evidence in kept.into_iter().filter(of_epoch) {
+        ledger.note(&Arc::new(evidence));
+    }
+    Ok((ledger, accusing))
+}
+
+/// What is in the state of all evidence, and what isn't yet of that of the epoch before.
+fn recovered_accusing<S: Store>(store: &S, context: &Context, kept: &[Evidence]) -> Result<Accusing, RecordError> {
+    let convictions = quorate_machine::read::convictions(&StateOf(store)).map_err(RecordError::from)?;
+    let before = quorate_machine::read::epoch_before(&StateOf(store)).map_err(RecordError::from)?;
+    let Some(before) = before.filter(|before| before.definition.epoch.next() == context.epoch) else {
+        return Ok(Accusing::new(&convictions, Vec::new()));
+    };
+    let of_before = kept.iter().filter(|evidence| evidence.epoch() == before.definition.epoch);
+    let pieces = of_before.filter_map(|evidence| {
+        let accused = before.definition.validators.get(evidence.validator()?.position())?;
+        Some((evidence.id(), accused.consensus_key, Arc::new(evidence.clone())))
+    });
+    Ok(Accusing::new(&convictions, pieces.collect()))
 }
 
 /// What this validator may have to say to come (back) in; a store that must not sign gets its new nonce here.

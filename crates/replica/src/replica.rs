@@ -15,6 +15,7 @@ use quorate_types::operation::Operation;
 use quorate_types::proposal::Proposal;
 use quorate_types::verified::Context;
 
+use crate::accusing::Accusing;
 use crate::evidence::Spread;
 use crate::execution::ExecutionJob;
 use crate::executions::Executions;
@@ -53,6 +54,8 @@ pub struct Replica {
     pub(crate) watch: Watch,
     /// What each peer has been offered of the evidence kept.
     pub(crate) spread: Spread,
+    /// What is said of it in the own lane.
+    pub(crate) accusing: Accusing,
     /// What was seen of others, and what is suspected.
     pub(crate) suspecting: Suspecting,
     pub(crate) standing: Standing,
@@ -393,6 +396,7 @@ impl Replica {
             self.settle_executions(now, out);
         }
         self.prefetch(now, out);
+        self.accuse_others(now);
         self.make_bundles(now, out);
         self.make_promises(out);
         if std::mem::take(&mut self.rechecks) {

@@ -31,6 +31,10 @@ impl Replica {
         if let Some(last) = executed.ends {
             self.core.set_last(last);
         }
+        for conviction in executed.convictions {
+            self.accusing.settle(&conviction);
+            out.notices.push(Notice::Conviction(Box::new(conviction)));
+        }
         self.executions.on_own(execution);
         self.vote_on_results(now, out);
         self.drive(now, Input::Executed(execution.sequence), out);

@@ -150,7 +150,8 @@ impl Replica {
     pub(crate) fn on_own_word(&mut self, operation: Arc<Operation>) {
         let author = operation.author();
         let mut everyone = self.context.set.everyone();
-        if self.standing.signs() && everyone.any(|(_, info)| info.consensus_key == author) {
+        let is_for_others = operation.content().system.as_ref().is_some_and(SystemChange::is_bundled_by_others);
+        if is_for_others && self.standing.signs() && everyone.any(|(_, info)| info.consensus_key == author) {
             self.lanes.submit(operation);
         }
     }

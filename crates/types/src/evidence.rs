@@ -7,6 +7,7 @@
 //!
 //! Not here: who keeps it, and what follows from it.
 
+mod conviction;
 mod judge;
 mod layout;
 
@@ -29,6 +30,7 @@ use crate::verified::PeerFault;
 use crate::view_change::{NewView, ViewChange};
 use crate::vote::{Certificate, Vote};
 
+pub use conviction::{CONVICTIONS, Conviction};
 pub use judge::EvidenceFault;
 
 /// The most bytes of one piece of evidence: an operation of the largest size with a path to it.
@@ -286,6 +288,13 @@ impl Evidence {
     #[must_use]
     pub const fn is_about_results(&self) -> bool {
         matches!(self, Self::ConflictingExecutions(..) | Self::Diverged(_))
+    }
+
+    /// Whether it can be ordered by the cluster: authors are judged by the state already, and are without number
+    /// (accountability §2.2).
+    #[must_use]
+    pub const fn is_ordered(&self) -> bool {
+        !matches!(self, Self::ConflictingOperations(_))
     }
 
     /// What it is about: equal for all evidence of one kind against one signer that says the same in other words.

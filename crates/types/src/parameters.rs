@@ -269,6 +269,7 @@ impl Parameters {
     pub const fn operation_limits(&self) -> OperationLimits {
         OperationLimits {
             operation_bytes: self.operation_bytes as usize,
+            accusation_bytes: self.max_bundle_bytes as usize,
             parents: self.operation_parents as usize,
             guards: self.operation_guards as usize,
             mutations: self.operation_mutations as usize,

@@ -170,6 +170,12 @@ rejection_codes! {
     OtherEpoch = 27, "OTHER_EPOCH";
     /// The state that the author names isn't the cluster's.
     NotCaughtUp = 28, "NOT_CAUGHT_UP";
+    /// The evidence convicts no validator.
+    InvalidEvidence = 29, "INVALID_EVIDENCE";
+    /// The validator is convicted of this already.
+    AlreadyConvicted = 30, "ALREADY_CONVICTED";
+    /// One sequence judges one piece of evidence of each validator.
+    TooMuchEvidence = 31, "TOO_MUCH_EVIDENCE";
 }
 
 impl RejectionCode {

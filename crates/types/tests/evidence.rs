@@ -9,11 +9,11 @@ use quorate_crypto::{Digest, SecretKey, sha256};
 use quorate_types::bundle::{Bundle, BundleHeader, operations_bytes, operations_root};
 use quorate_types::codec::Canonical;
 use quorate_types::evidence::{
-    Accused, BrokenPromise, Certified, Diverged, Evidence, EvidenceFault, InvalidBundle, InvalidProposal,
+    Accused, BrokenPromise, Certified, Conviction, Diverged, Evidence, EvidenceFault, InvalidBundle, InvalidProposal,
     MAX_EVIDENCE_CHAIN, OffChainVotes, in_order,
 };
 use quorate_types::execution::{Execution, ExecutionCertificate, ExecutionVote};
-use quorate_types::ids::{BlockTime, BundleNumber, ClusterId, Epoch, Sequence, ValidatorIndex, View};
+use quorate_types::ids::{BlockTime, BundleNumber, ClusterId, Epoch, OperationId, Sequence, ValidatorIndex, View};
 use quorate_types::limits::MAX_BUNDLE_OPERATIONS;
 use quorate_types::message::Message;
 use quorate_types::operation::{Change, EntityId, Operation, OperationBuilder};
@@ -24,7 +24,7 @@ use quorate_types::verified::Context;
 use quorate_types::view_change::{NewView, ViewChange, ViewChangeMessage};
 use quorate_types::vote::{Certificate, Claim, Phase, Vote};
 
-use self::support::{EPOCH, cluster, context, sign};
+use self::support::{EPOCH, cluster, context, key, sign};
 
 /// The one that breaks the rules; it leads view 1.
 const CULPRIT: u16 = 1;
@@ -235,6 +235,19 @@ fn author_conflict() -> Evidence {
     Evidence::ConflictingOperations(Box::new(in_order((operation(9, 1, 1), operation(9, 1, 2)))))
 }
 
+fn conviction(evidence: &Evidence) -> Conviction {
+    Conviction {
+        convicted: key(CULPRIT).public(),
+        kind: evidence.code(),
+        evidence: evidence.id(),
+        epoch: EPOCH,
+        shown_by: key(2).public(),
+        operation: OperationId(digest("operation")),
+        sequence: Sequence(1),
+        time: BlockTime(1),
+    }
+}
+
 /// accountability §1.7
 #[test]
 fn every_kind_convinces_after_it_travelled_as_bytes() {
@@ -246,6 +259,7 @@ fn every_kind_convinces_after_it_travelled_as_bytes() {
         let accused = read.verify(&context());
         assert_eq!(accused, Ok(Accused::Validator(ValidatorIndex(CULPRIT))), "{}: {evidence:?}", evidence.kind());
         kinds.push(evidence.kind());
+        assert_eq!(conviction(&evidence).kind_name(), evidence.kind());
     }
     let author = author_conflict();
     assert_eq!(author.verify(&context()), Ok(Accused::Author(SecretKey::from_seed([9; 32]).public())));
@@ -253,6 +267,7 @@ fn every_kind_convinces_after_it_travelled_as_bytes() {
     let broken = broken_promise();
     assert_eq!(broken.verify(&context()), Ok(Accused::Validator(ValidatorIndex(CULPRIT))));
     kinds.push(broken.kind());
+    assert_eq!(conviction(&broken).kind_name(), broken.kind());
     kinds.dedup();
     assert_eq!(kinds, Evidence::KINDS);
 }

@@ -168,6 +168,7 @@ fn named(notice: &Notice) -> Option<&'static str> {
         Notice::Delivered { .. } => "delivered",
         Notice::Stable(_) => "stable checkpoint",
         Notice::Evidence(..) => "contradiction seen",
+        Notice::Conviction(_) => "validator convicted",
         _ => return None,
     })
 }

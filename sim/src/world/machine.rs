@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use quorate_replica::ExecutionSetup;
 use quorate_types::codec::Canonical;
-use quorate_types::epoch::EpochDefinition;
 use quorate_types::ids::Epoch;
 use quorate_types::message::Message;
 use quorate_types::verified::Verified;
@@ -139,12 +138,8 @@ impl World {
             (0..).zip(identities).map(|ids| Host::new(&cast, ids, settings.storage.sync_max_us)).collect();
         let hosts = hosts.map_err(|error| harness(&error))?;
         let byzantine = troupe.byzantine().iter().chain(&settings.twins).copied().collect();
-        let execution = ExecutionSetup {
-            cluster: cast.context.cluster,
-            epoch: Arc::new(EpochDefinition::from(&cast.context)),
-            kinds: Arc::new(cast.kinds.clone()),
-            administrators: Arc::new(cast.administrators.clone()),
-        };
+        let (kinds, administrators) = (Arc::new(cast.kinds.clone()), Arc::new(cast.administrators.clone()));
+        let execution = ExecutionSetup::new(&cast.context, kinds, administrators);
         Ok(Self {
             observer: Observer::new(cast.context.clone(), byzantine),
             network: Network::new(plan.seed, hosts.len(), settings.network),
@@ -309,8 +304,8 @@ impl World {
 
     /// What execution is told by a machine.
     pub(super) fn execution(&self, me: u16) -> ExecutionSetup {
-        let epoch = Arc::new(EpochDefinition::from(&self.hosts[usize::from(me)].context));
-        ExecutionSetup { epoch, ..self.execution.clone() }
+        let ExecutionSetup { kinds, administrators, .. } = &self.execution;
+        ExecutionSetup::new(&self.hosts[usize::from(me)].context, Arc::clone(kinds), Arc::clone(administrators))
     }
 }
 

@@ -247,6 +247,10 @@ impl World {
                 pending.push(format!("validator {who} executed {} of {highest}: {place:?}", place.executed));
             }
         }
+        pending.extend(core.iter().filter_map(|who| {
+            let lacking = self.hosts[usize::from(*who)].replica.as_ref()?.unjudged_evidence()?;
+            Some(format!("evidence {lacking:?}, which validator {who} keeps, isn't in the state"))
+        }));
         if !pending.is_empty() {
             pending.extend(core.iter().map(|who| {
                 let host = &self.hosts[usize::from(*who)];

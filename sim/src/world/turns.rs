@@ -214,6 +214,7 @@ impl World {
             Notice::Certified(_) => (Some("execution certificate"), State::Certified),
             Notice::Stable(_) => (Some("stable checkpoint"), State::Stable),
             Notice::Evidence(..) => (Some("contradiction seen"), State::Contradiction),
+            Notice::Conviction(_) => (Some("validator convicted"), State::Contradiction),
             Notice::Suspicion(_) => (Some("suspicion changed"), State::Suspicion),
             Notice::Standing(_) => (Some("standing changed"), State::Standing),
             Notice::Refused(_) => (None, State::Alarm),
@@ -539,6 +540,10 @@ fn describe(me: u16, notice: &Notice) -> String {
         Notice::Stable(sequence) => format!("{me} has stable checkpoint {sequence}"),
         Notice::Evidence(id, evidence) => {
             format!("{me} keeps {} against {}: {id:?}", evidence.kind(), evidence.accused())
+        }
+        Notice::Conviction(conviction) => {
+            let (kind, key, sequence) = (conviction.kind_name(), conviction.convicted, conviction.sequence);
+            format!("{me}: {kind} of {key} stand in the state since {sequence}: {:?}", conviction.evidence)
         }
         Notice::Suspicion(change) => suspicion::describe(me, change),
         Notice::Standing(standing) => format!("{me} is {standing}"),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use quorate_crypto::{Digest, PublicKey, Signature, sha256};
+use quorate_crypto::{Digest, PublicKey, Scheme, Signature, sha256};
 use quorate_machine::{Block, Charter, CheckpointRoot, Executed, Ordered, execute, read};
 use quorate_storage::Change as Write;
 use quorate_types::epoch::EpochDefinition;
@@ -203,7 +203,13 @@ impl World {
             before: self.before,
         };
         let epoch = EpochDefinition { parameters: self.parameters, ..self.epoch.clone() };
-        let charter = Charter { epoch: &epoch, kinds: &self.kinds, administrators: &self.administrators };
+        let charter = Charter {
+            epoch: &epoch,
+            kinds: &self.kinds,
+            administrators: &self.administrators,
+            scheme: Scheme::Ed25519,
+            start: Digest::ZERO,
+        };
         execute(&self.state, charter, &block).expect("a map never fails")
     }
 

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use quorate_crypto::Digest;
+use quorate_crypto::{Digest, PublicKey};
 use quorate_replica::suspicion::{Change, Level, Rule};
 use quorate_replica::transfer::{Difference, Divergence, TransferNotice};
 use quorate_replica::{Camps, Cause, CoreNotice, Notice, Now, Outbox, Replica, Standing};
-use quorate_types::evidence::Evidence;
+use quorate_types::evidence::{Conviction, Evidence};
 use quorate_types::ids::{Sequence, ValidatorIndex};
 use quorate_types::message::Message;
+use quorate_types::set::ValidatorSet;
 use tracing::{debug, error, info, warn};
 
 use super::{Mode, NodeStatus};
@@ -22,7 +23,7 @@ const PROPOSALS: usize = 4_096;
 #[derive(Debug)]
 pub(crate) struct Observer {
     metrics: Arc<Metrics>,
-    names: Vec<String>,
+    set: Arc<ValidatorSet>,
     first_seen_ms: BTreeMap<Sequence, u64>,
     counts: Counts,
 }
@@ -36,8 +37,8 @@ struct Counts {
 }
 
 impl Observer {
-    pub(crate) fn new(metrics: Arc<Metrics>, names: Vec<String>) -> Self {
-        Self { metrics, names, first_seen_ms: BTreeMap::new(), counts: Counts::default() }
+    pub(crate) fn new(metrics: Arc<Metrics>, set: Arc<ValidatorSet>) -> Self {
+        Self { metrics, set, first_seen_ms: BTreeMap::new(), counts: Counts::default() }
     }
 
     pub(crate) fn on_start(&self, replica: &Replica) {
@@ -164,6 +165,7 @@ impl Observer {
                 info!(sequence = sequence.0, "stable checkpoint");
             }
             Notice::Evidence(id, evidence) => self.on_evidence(id, evidence),
+            Notice::Conviction(conviction) => self.on_conviction(conviction),
             Notice::Standing(standing @ Standing::Quarantined(_)) => error!(%standing, "this validator signs nothing"),
             Notice::Standing(standing) => info!(%standing, "standing"),
             Notice::Fresh { sequence, .. } => debug!(sequence = sequence.0, "a freshness round is complete"),
@@ -177,6 +179,13 @@ impl Observer {
                 error!(%refusal, "the signing guard refused: a fault in this program, please report it");
             }
         }
+    }
+
+    fn on_conviction(&self, conviction: &Conviction) {
+        self.metrics.convictions.add(1);
+        let Conviction { convicted, evidence, epoch, shown_by, sequence, .. } = conviction;
+        let (kind, accused, shown_by) = (conviction.kind_name(), self.name_of(convicted), self.name_of(shown_by));
+        error!(?evidence, kind, accused, shown_by, epoch = epoch.0, sequence = sequence.0, "a validator is convicted");
     }
 
     fn on_evidence(&self, id: &Digest, evidence: &Evidence) {
@@ -250,7 +259,13 @@ impl Observer {
     }
 
     fn name(&self, validator: ValidatorIndex) -> &str {
-        self.names.get(validator.position()).map_or("?", String::as_str)
+        self.set.anyone(validator).map_or("?", |info| info.name.as_str())
+    }
+
+    /// The name of whoever has this key; the key, if it is nobody's any more.
+    fn name_of(&self, key: &PublicKey) -> String {
+        let owner = self.set.everyone().find(|(_, info)| info.consensus_key == *key);
+        owner.map_or_else(|| key.to_string(), |(_, info)| info.name.clone())
     }
 }
 

@@ -11,7 +11,6 @@ use quorate_transport::limiter::Rate;
 use quorate_transport::links::{Inboxes, Incoming, Lane, LinkConfig, LinkLimits, LinkTiming, PeerLinks};
 use quorate_transport::serve::{AcceptLimits, incoming};
 use quorate_transport::tls::NetworkIdentity;
-use quorate_types::epoch::EpochDefinition;
 use quorate_types::genesis::{Administrators, Genesis};
 use quorate_types::ids::{BlockTime, Sequence};
 use quorate_types::kind::Kinds;
@@ -198,14 +197,8 @@ impl<S: Store, C: Connector> Base<S, C> {
         let context = &self.identity.context;
         let clock = self.environment.clock.clone();
         let (judge, status) = Judge::new(self.identity.me, context, clock.now(), replica.report());
-        let names = context.set.everyone().map(|(_, info)| info.name.clone()).collect();
-        let observer = Observer::new(Arc::clone(&self.metrics), names);
-        let setup = ExecutionSetup {
-            cluster: context.cluster,
-            epoch: Arc::new(EpochDefinition::from(&**context)),
-            kinds: Arc::clone(&self.kinds),
-            administrators: Arc::clone(&self.administrators),
-        };
+        let observer = Observer::new(Arc::clone(&self.metrics), Arc::clone(&context.set));
+        let setup = ExecutionSetup::new(context, Arc::clone(&self.kinds), Arc::clone(&self.administrators));
         let checkpoints: Checkpoints<S> =
             Arc::new(Mutex::new(Snapshots::new(self.identity.context.parameters.checkpoint_interval)));
         let executor = Executor {

@@ -4,10 +4,11 @@ use quorate_crypto::{Digest, Hasher};
 use quorate_replica::suspicion::Words;
 use quorate_replica::{Event, Executed, GuardFile, Now, Outbox, Outgoing, Recipient};
 use quorate_storage::{Change, Family};
-use quorate_types::codec::{Canonical, DecodeError, Reader, encode_bytes};
+use quorate_types::codec::{Canonical, DecodeError, Reader, encode_bytes, encode_list};
 use quorate_types::execution::Execution;
 use quorate_types::freshness::Nonce;
 use quorate_types::ids::{ClusterId, OperationId, ValidatorIndex};
+use quorate_types::limits::MAX_VALIDATORS;
 use quorate_types::message::Message;
 use quorate_types::operation::Operation;
 
@@ -143,6 +144,7 @@ pub(super) fn put_event(now: Now, event: &Event, out: &mut Vec<u8>) {
             executed.execution.encode(out);
             out.extend_from_slice(&executed.waiting.to_be_bytes());
             executed.ends.encode(out);
+            encode_list(&executed.convictions, out);
         }),
         Event::Round(nonce) => frame(ROUND, out, |out| {
             put_now(now, out);
@@ -278,7 +280,9 @@ fn read(kind: u8, content: &[u8]) -> Result<Frame, DecodeError> {
         PROMISE => Frame::Promise(take_now(input)?, OperationId::decode(input)?),
         EXECUTED => {
             let (now, execution) = (take_now(input)?, Execution::decode(input)?);
-            Frame::Executed(now, Executed { execution, waiting: input.u32()?, ends: Option::decode(input)? })
+            let (waiting, ends) = (input.u32()?, Option::decode(input)?);
+            let convictions = input.list(MAX_VALIDATORS, "convictions of a sequence")?;
+            Frame::Executed(now, Executed { execution, waiting, ends, convictions })
         }
         TURN => {
             let (now, digest) = (take_now(input)?, Digest::new(input.array()?));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate_crypto::{SecretKey, Signature};
+use quorate_crypto::{Scheme, SecretKey, Signature};
 use quorate_machine::tree::Cache;
 use quorate_proof::sparse::{self, Leaf};
 use quorate_storage::{Durability, Family, MemoryStore};
@@ -51,6 +51,8 @@ impl World {
             }),
             kinds: Arc::new(Kinds::new([counter])),
             administrators: Arc::new(Administrators { threshold: 1, keys: Vec::new() }),
+            scheme: Scheme::Ed25519,
+            start: Digest::ZERO,
         };
         Self {
             store: MemoryStore::default(),
@@ -148,7 +150,7 @@ fn a_job_gives_state_receipts_places_and_mark_in_one_batch() {
         state_root: defined_root(&world.store),
         receipts_root: merkle::root(&leaves),
     };
-    assert_eq!(done.executed, Executed { execution, waiting: 0, ends: None });
+    assert_eq!(done.executed, Executed { execution, waiting: 0, ends: None, convictions: Vec::new() });
     assert_eq!(records::receipts_at(&world.store, Sequence(1)).unwrap(), done.receipts);
     assert_eq!(done.receipts.len(), 3);
     for operation in &operations {

@@ -1,11 +1,17 @@
 //! Evidence in a cluster (accountability §3): found, kept over restarts, spread to all, and then silence.
 
+use std::sync::Arc;
+
 use quorate_accountability::MAX_KEPT_PER_KIND;
 use quorate_crypto::{Digest, sha256};
+use quorate_replica::machine::read;
 use quorate_replica::records;
+use quorate_storage::{Durability, StateOf, Store, WriteBatch};
+use quorate_types::epoch::SetChange;
 use quorate_types::evidence::{Evidence, in_order};
 use quorate_types::ids::{Epoch, Sequence, ValidatorIndex, View};
 use quorate_types::message::{Message, VoteMessage};
+use quorate_types::operation::{Operation, SystemChange};
 use quorate_types::signed::{Signed, signing_bytes};
 use quorate_types::vote::{Phase, Vote};
 
@@ -113,4 +119,63 @@ fn a_flood_of_evidence_is_bounded_and_keeps_nothing_from_spreading() {
         cluster.hosts[at].replica.evidence().any(|(_, one)| one.validator() == Some(ValidatorIndex(accused)))
     };
     cluster.run_until(20_000, |cluster| (0..4).all(|at| accuses(cluster, at, 2) && accuses(cluster, at, 3)));
+}
+
+fn convictions(cluster: &Cluster, at: usize) -> Vec<Digest> {
+    let state = StateOf(&cluster.hosts[at].store);
+    read::convictions(&state).expect("it can be read").iter().map(|conviction| conviction.evidence).collect()
+}
+
+/// How many words of accusation have left a validator in bundles.
+fn accusations(cluster: &Cluster, by: impl Fn(usize) -> bool) -> usize {
+    let in_bundle = |message: &Message| match message {
+        Message::Bundle(bundle) => {
+            let accuses =
+                |operation: &&Arc<Operation>| matches!(operation.content().system, Some(SystemChange::Accuse(_)));
+            bundle.operations.iter().filter(accuses).count()
+        }
+        _ => 0,
+    };
+    cluster.sent.iter().filter(|(from, _)| by(*from)).map(|(_, message)| in_bundle(message)).sum()
+}
+
+/// accountability §2.2, §3.2: whoever leads, evidence comes to stand in the state of all, mostly by one word; then nobody
+/// says it again, restarted or not.
+#[test]
+fn evidence_comes_to_stand_in_the_state_and_is_said_no_more() {
+    let mut cluster = Cluster::of_short_epochs(4);
+    cluster.run(50);
+    for choice in [b"a", b"b"] {
+        let vote = vote(&cluster, choice);
+        cluster.wire.push_back((3, 0, vote));
+    }
+    cluster.run_until(20_000, |cluster| (0..3).all(|at| convictions(cluster, at).len() == 1));
+    assert_eq!(convictions(&cluster, 0), kept(&cluster, 0));
+    assert!((0..3).all(|at| cluster.hosts[at].replica.unjudged_evidence().is_none()));
+    cluster.restart(0);
+    assert_eq!(cluster.hosts[0].replica.unjudged_evidence(), None);
+    let before = accusations(&cluster, |_| true);
+    assert!((1..=3).contains(&before), "{before} words");
+    cluster.run(30_000);
+    assert_eq!(accusations(&cluster, |_| true), before, "once it is there, nobody says it again");
+}
+
+/// accountability §2.2: evidence that came too late for its epoch is said in the next one, against the key that it is
+/// about.
+#[test]
+fn evidence_of_the_epoch_before_is_judged_in_this_one() {
+    let mut cluster = Cluster::of_short_epochs(4);
+    cluster.run(50);
+    let change = SetChange::Parameter { name: "document_levels".to_owned(), value: 7 };
+    let proposal = cluster.administer(0, SystemChange::Propose(vec![change]));
+    cluster.administer(0, SystemChange::Approve(proposal));
+    cluster.run_until(200_000, |cluster| cluster.hosts.iter().all(|host| host.context.epoch == Epoch(1)));
+    let (first, second) = in_order((commit(&cluster, 3, 9, b"a"), commit(&cluster, 3, 9, b"b")));
+    let evidence = Evidence::ConflictingVotes(first, second);
+    let mut batch = WriteBatch::new();
+    records::evidence(&evidence.id()).put(&mut batch, &evidence);
+    cluster.hosts[0].store.write(batch, Durability::Synced).unwrap();
+    cluster.restart(0);
+    assert_eq!(cluster.hosts[0].replica.unjudged_evidence(), Some(evidence.id()));
+    cluster.run_until(20_000, |cluster| (0..4).all(|at| convictions(cluster, at) == [evidence.id()]));
 }

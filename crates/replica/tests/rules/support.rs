@@ -11,7 +11,7 @@ use quorate_replica::{
     execution, pruning, records, recover, serve,
 };
 use quorate_storage::{Durability, Family, MemorySnapshot, MemoryStore, Store, WriteBatch};
-use quorate_types::epoch::{EpochDefinition, NewValidator};
+use quorate_types::epoch::NewValidator;
 use quorate_types::evidence::Evidence;
 use quorate_types::execution::Execution;
 use quorate_types::freshness::{FreshnessAnswer, Nonce};
@@ -224,12 +224,8 @@ impl Cluster {
     }
 
     fn execution(&self, context: &Context) -> ExecutionSetup {
-        ExecutionSetup {
-            cluster: self.genesis.cluster,
-            epoch: Arc::new(EpochDefinition::from(context)),
-            kinds: Arc::new(self.genesis.kinds()),
-            administrators: Arc::new(self.genesis.content.administrators.clone()),
-        }
+        let administrators = Arc::new(self.genesis.content.administrators.clone());
+        ExecutionSetup::new(context, Arc::new(self.genesis.kinds()), administrators)
     }
 
     /// A store of another incarnation.

@@ -5,6 +5,7 @@
 
 use super::content::{Change, Condition, EntityId, MAX_KIND_BYTES, OperationContent, Path};
 use super::fault::{Limited, OperationFault};
+use super::system::SystemChange;
 use super::{Operation, SignedOperation};
 use crate::ids::ClusterId;
 use crate::value::Value;
@@ -14,6 +15,8 @@ use crate::value::Value;
 pub struct OperationLimits {
     /// Bytes of body and signature.
     pub operation_bytes: usize,
+    /// As above, of one that shows evidence: evidence may hold another operation.
+    pub accusation_bytes: usize,
     /// Parents named.
     pub parents: usize,
     /// Guards.
@@ -44,7 +47,9 @@ pub fn admit_operation(
 
 /// Limits and cluster of an operation that was read already.
 pub(super) fn admit(operation: &Operation, limits: &OperationLimits, cluster: ClusterId) -> Result<(), OperationFault> {
-    limit(Limited::OperationBytes, operation.size_bytes(), limits.operation_bytes)?;
+    let shows_evidence = matches!(operation.content().system, Some(SystemChange::Accuse(_)));
+    let most = if shows_evidence { limits.accusation_bytes } else { limits.operation_bytes };
+    limit(Limited::OperationBytes, operation.size_bytes(), most)?;
     let found = operation.content().cluster;
     if found != cluster {
         return Err(OperationFault::OtherCluster { found, expected: cluster });

@@ -81,7 +81,11 @@ pub(super) static BODY: Message = Message {
     ],
 };
 
-static SYSTEM: Message = Message { fields: &[choice(1, "define_kind", Kind::Message(&DEFINE_KIND))] };
+static SYSTEM: Message = Message {
+    fields: &[choice(1, "define_kind", Kind::Message(&DEFINE_KIND)), choice(6, "accuse", Kind::Message(&ACCUSE))],
+};
+
+static ACCUSE: Message = Message { fields: &[single(1, "evidence", Kind::Data)] };
 
 static DEFINE_KIND: Message = Message {
     fields: &[

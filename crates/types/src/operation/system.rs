@@ -32,6 +32,9 @@ pub enum SystemChange {
     Ready(Ready),
     /// The author, a validator in quarantine, comes back.
     Rejoin(Rejoin),
+    /// The author, a validator, shows evidence against another: the bytes of an [`crate::evidence::Evidence`], read and
+    /// judged when the operation executes. Evidence may hold operations; read here, it would nest without a bound.
+    Accuse(Bytes),
 }
 
 impl SystemChange {
@@ -44,13 +47,21 @@ impl SystemChange {
             Self::Approve(_) => "approve",
             Self::Ready(_) => "ready",
             Self::Rejoin(_) => "rejoin",
+            Self::Accuse(_) => "accuse",
         }
     }
 
-    /// Whether it is a validator's own word about its store: signed under a tag of its own, without a nonce, because
-    /// whoever says it has lost what it would count nonces with (protocol §7.4).
+    /// Whether it is a validator's own word: signed under a tag of its own, without a nonce, because it counts nonces
+    /// nowhere (protocol §7.4, accountability §2.2).
     #[must_use]
     pub const fn is_own_word(&self) -> bool {
+        matches!(self, Self::Ready(_) | Self::Rejoin(_) | Self::Accuse(_))
+    }
+
+    /// Whether others bundle it for a validator that bundles nothing itself: one on its way in, or back
+    /// (protocol §7.4). Whatever else validators say goes into their own lanes.
+    #[must_use]
+    pub const fn is_bundled_by_others(&self) -> bool {
         matches!(self, Self::Ready(_) | Self::Rejoin(_))
     }
 
@@ -59,6 +70,7 @@ impl SystemChange {
         match self {
             Self::Ready(_) => Some(b"quorate/ready/v1"),
             Self::Rejoin(_) => Some(b"quorate/rejoin/v1"),
+            Self::Accuse(_) => Some(b"quorate/accuse/v1"),
             _ => None,
         }
     }
@@ -72,6 +84,10 @@ pub(super) fn read(system: pb::SystemOperation, at: &Trail<'_>) -> Checked<Syste
         Wire::Approve(approve) => membership::read_approve(&approve, &at.field("approve")).map(SystemChange::Approve),
         Wire::Ready(ready) => membership::read_ready(&ready, &at.field("ready")).map(SystemChange::Ready),
         Wire::Rejoin(rejoin) => membership::read_rejoin(&rejoin, &at.field("rejoin")).map(SystemChange::Rejoin),
+        Wire::Accuse(pb::Accuse { evidence }) if evidence.is_empty() => {
+            Err(missing(&at.field("accuse").field("evidence")))
+        }
+        Wire::Accuse(pb::Accuse { evidence }) => Ok(SystemChange::Accuse(evidence)),
     }
 }
 
@@ -83,6 +99,7 @@ pub(super) fn write(change: &SystemChange) -> pb::SystemOperation {
         SystemChange::Approve(proposal) => Wire::Approve(membership::write_approve(proposal)),
         SystemChange::Ready(ready) => Wire::Ready(membership::write_ready(ready)),
         SystemChange::Rejoin(rejoin) => Wire::Rejoin(membership::write_rejoin(rejoin)),
+        SystemChange::Accuse(evidence) => Wire::Accuse(pb::Accuse { evidence: evidence.clone() }),
     };
     pb::SystemOperation { change: Some(change) }
 }

@@ -15,6 +15,7 @@ use crate::value::{Decimal, Value};
 
 pub(super) const LIMITS: OperationLimits = OperationLimits {
     operation_bytes: 256 << 10,
+    accusation_bytes: 512 << 10,
     parents: 16,
     guards: 128,
     mutations: 128,
@@ -426,6 +427,14 @@ fn every_limit_is_exact_and_its_error_names_limit_and_value() {
     assert_eq!(admit(base(), &exact), Ok(()));
     let less = OperationLimits { operation_bytes: size - 1, ..LIMITS };
     assert_eq!(admit(base(), &less), over(Limited::OperationBytes, size - 1));
+
+    let accuse = |bytes: usize| builder().system(SystemChange::Accuse(vec![1; bytes].into())).sign(&key()).unwrap();
+    let above = accuse(LIMITS.operation_bytes);
+    let size = above.size_bytes();
+    let exact = OperationLimits { accusation_bytes: size, ..LIMITS };
+    assert_eq!(super::limits::admit(&above, &exact, cluster()), Ok(()), "evidence may hold an operation");
+    let less = OperationLimits { accusation_bytes: size - 1, ..LIMITS };
+    assert_eq!(super::limits::admit(&above, &less, cluster()), over(Limited::OperationBytes, size - 1));
 
     let parents = |count: u8| (0..count).fold(base(), |builder, i| builder.parent(OperationId(sha256(&[&[i]]))));
     assert_eq!(admit(parents(16), &LIMITS), Ok(()));

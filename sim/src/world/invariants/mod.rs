@@ -162,7 +162,7 @@ pub struct Scene {
     pub lost: BTreeSet<u16>,
     /// In which epoch it did, last.
     lost_in: BTreeMap<u16, Epoch>,
-    /// Words of validators about their own stores, which no client signs.
+    /// Validators' own words, which no client signs.
     own_words: BTreeSet<OperationId>,
     /// Each proposal's sequence and parent.
     parents: BTreeMap<Digest, (Sequence, Digest)>,
@@ -209,6 +209,10 @@ impl Scene {
             Message::Proposal(proposal) => self.learn_proposal(proposal),
             Message::Operation(operation) => {
                 self.own_words.insert(operation.id());
+            }
+            Message::Bundle(bundle) => {
+                let words = bundle.operations.iter().filter(|operation| operation.is_own_word());
+                self.own_words.extend(words.map(|operation| operation.id()));
             }
             Message::Segment(segment) => segment.proposals.iter().for_each(|proposal| self.learn_proposal(proposal)),
             _ => {}

@@ -1,4 +1,4 @@
-//! Evidence as a file, and the epoch that judges it, out of a genesis file: all that a third party needs.
+//! Evidence and promises as files, and the epoch that judges it, out of a genesis file: all that a third party needs.
 
 use std::sync::Arc;
 
@@ -7,28 +7,31 @@ use quorate_types::codec::{Canonical, DecodeError, Reader};
 use quorate_types::evidence::Evidence;
 use quorate_types::genesis::Genesis;
 use quorate_types::ids::{Epoch, Sequence};
+use quorate_types::promise::Promise;
+use quorate_types::signed::Signed;
 use quorate_types::verified::Context;
 
 /// What an evidence file starts with; the last byte is the version of its form.
 const MAGIC: &[u8] = b"quorate-evidence\0\x01";
 
-/// Why bytes are no evidence file.
+/// What a promise file starts with.
+const PROMISE_MAGIC: &[u8] = b"quorate-promise\0\x01";
+
+/// Why bytes are no file of evidence or of a promise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FileFault {
     /// They don't start as one.
-    #[error("it doesn't start like an evidence file of this version")]
+    #[error("it doesn't start like such a file of this version")]
     Magic,
-    /// What follows isn't evidence.
-    #[error("it is no evidence: {0}")]
+    /// What follows isn't what it says.
+    #[error("its content can't be read: {0}")]
     Content(#[from] DecodeError),
 }
 
 /// The content of an evidence file.
 #[must_use]
 pub fn to_file(evidence: &Evidence) -> Vec<u8> {
-    let mut bytes = MAGIC.to_vec();
-    evidence.encode(&mut bytes);
-    bytes
+    write(MAGIC, evidence)
 }
 
 /// Reads the content of an evidence file, strictly. Nothing is judged yet.
@@ -36,11 +39,35 @@ pub fn to_file(evidence: &Evidence) -> Vec<u8> {
 /// # Errors
 /// If it isn't one.
 pub fn from_file(bytes: &[u8]) -> Result<Evidence, FileFault> {
-    let content = bytes.strip_prefix(MAGIC).ok_or(FileFault::Magic)?;
+    read(MAGIC, bytes)
+}
+
+/// The content of a promise file.
+#[must_use]
+pub fn promise_to_file(promise: &Signed<Promise>) -> Vec<u8> {
+    write(PROMISE_MAGIC, promise)
+}
+
+/// Reads the content of a promise file, strictly. Nothing is judged yet.
+///
+/// # Errors
+/// If it isn't one.
+pub fn promise_from_file(bytes: &[u8]) -> Result<Signed<Promise>, FileFault> {
+    read(PROMISE_MAGIC, bytes)
+}
+
+fn write<T: Canonical>(magic: &[u8], value: &T) -> Vec<u8> {
+    let mut bytes = magic.to_vec();
+    value.encode(&mut bytes);
+    bytes
+}
+
+fn read<T: Canonical>(magic: &[u8], bytes: &[u8]) -> Result<T, FileFault> {
+    let content = bytes.strip_prefix(magic).ok_or(FileFault::Magic)?;
     let mut input = Reader::new(content);
-    let evidence = Evidence::decode(&mut input)?;
+    let value = T::decode(&mut input)?;
     input.finish()?;
-    Ok(evidence)
+    Ok(value)
 }
 
 /// The epoch that begins with a genesis, as evidence is judged in it.
@@ -59,8 +86,7 @@ pub fn first_epoch(genesis: &Genesis) -> Context {
 #[cfg(test)]
 mod tests {
     use quorate_crypto::{Digest, Signature};
-    use quorate_types::ids::{ValidatorIndex, View};
-    use quorate_types::signed::Signed;
+    use quorate_types::ids::{BundleNumber, OperationId, ValidatorIndex, View};
     use quorate_types::vote::{Phase, Vote};
 
     use super::*;
@@ -83,5 +109,16 @@ mod tests {
         assert_eq!(from_file(&bytes[1..]), Err(FileFault::Magic));
         bytes.push(0);
         assert_eq!(from_file(&bytes), Err(FileFault::Content(DecodeError::Trailing { left: 1 })));
+    }
+
+    /// accountability §1.10
+    #[test]
+    fn a_promise_file_is_no_evidence_file() {
+        let (epoch, lane, number) = (Epoch(0), ValidatorIndex(3), BundleNumber(7));
+        let statement = Promise { epoch, lane, number, operation: OperationId(Digest::ZERO) };
+        let promise = Signed { statement, signature: Signature::from_bytes([0; 64]) };
+        let bytes = promise_to_file(&promise);
+        assert_eq!(promise_from_file(&bytes), Ok(promise));
+        assert_eq!(from_file(&bytes), Err(FileFault::Magic));
     }
 }

@@ -30,6 +30,7 @@ enum EvidenceCommand {
     Show(ShowEvidence),
     Export(ExportEvidence),
     Verify(VerifyEvidence),
+    Submit(SubmitEvidence),
 }
 
 /// Lists the evidence that the validators keep, and who keeps it.
@@ -39,7 +40,8 @@ Examples:
   quorate evidence list
   quorate evidence show 6f0c...
   quorate evidence export 6f0c... --output validator-3.evidence
-  quorate evidence verify validator-3.evidence --genesis genesis.toml")]
+  quorate evidence verify validator-3.evidence --genesis genesis.toml
+  quorate evidence submit validator-3.evidence")]
 struct ListEvidence {
     /// Prints JSON
     #[arg(long)]
@@ -88,6 +90,16 @@ struct VerifyEvidence {
     json: bool,
 }
 
+/// Hands an evidence file to the validators, which judge it, keep it and spread it.
+#[derive(Args, Debug)]
+struct SubmitEvidence {
+    /// The evidence file
+    file: PathBuf,
+
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
 impl EvidenceArgs {
     /// Runs the command.
     ///
@@ -111,6 +123,12 @@ impl EvidenceArgs {
                 Ok(())
             }
             EvidenceCommand::Verify(args) => args.run(),
+            EvidenceCommand::Submit(args) => {
+                let (client, file) = (args.cluster.client()?, files::read(&args.file)?);
+                let takers = hand_in(&client, &file).await?;
+                println!("{takers} validators have taken it");
+                Ok(())
+            }
         }
     }
 }
@@ -187,6 +205,22 @@ async fn fetch(client: &Client, id: &str) -> anyhow::Result<(Evidence, Vec<u8>)>
         return Ok((evidence, item.content.to_vec()));
     }
     bail!("no validator gives this piece of evidence any more")
+}
+
+/// Gives an evidence file to all validators. How many took it.
+///
+/// # Errors
+/// If none did: why not.
+pub async fn hand_in(client: &Client, file: &[u8]) -> anyhow::Result<usize> {
+    let (mut takers, mut problems) = (0, Vec::new());
+    for position in 0..client.endpoints().count() {
+        match client.accuse(position, file.to_vec()).await {
+            Ok(_) => takers += 1,
+            Err(fault) => problems.push(fault.to_string()),
+        }
+    }
+    ensure!(takers > 0, "no validator takes the evidence: {}", problems.join("; "));
+    Ok(takers)
 }
 
 impl VerifyEvidence {

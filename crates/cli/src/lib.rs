@@ -21,6 +21,7 @@ pub mod local;
 pub mod membership;
 pub mod paint;
 pub mod progress;
+pub mod promise;
 pub mod proof;
 pub mod receipt;
 pub mod start;
@@ -62,6 +63,7 @@ enum Command {
     Explain(suspicion::ExplainArgs),
     Receipt(receipt::ReceiptArgs),
     Proof(proof::ProofArgs),
+    Promise(promise::PromiseArgs),
     Evidence(evidence::EvidenceArgs),
     Forensics(forensics::ForensicsArgs),
     Import(import::command::ImportArgs),
@@ -124,6 +126,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Explain(args) => wait(args.run()),
         Command::Receipt(args) => wait(args.run()),
         Command::Proof(args) => wait(args.run()),
+        Command::Promise(args) => wait(args.run()),
         Command::Evidence(args) => wait(args.run()),
         Command::Forensics(args) => args.run(),
         Command::Import(args) => wait(args.run()),

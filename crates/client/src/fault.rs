@@ -88,6 +88,12 @@ pub enum ClientFault {
         /// What it answered for.
         found: OperationId,
     },
+    /// A validator showed another bundle than the one asked for, or not all of it.
+    #[error("validator at {endpoint} showed another bundle than the one asked for, or not all of it")]
+    OtherBundle {
+        /// Which.
+        endpoint: String,
+    },
     /// A validator proved something else than was asked for.
     #[error("validator at {endpoint} proved something about {found} instead of {asked}")]
     OtherSubject {
@@ -228,6 +234,7 @@ impl ClientFault {
             | Self::OtherCluster { .. }
             | Self::Proof { .. }
             | Self::OtherOperation { .. }
+            | Self::OtherBundle { .. }
             | Self::OtherSubject { .. }
             | Self::Stale { .. }
             | Self::NoFreshness { .. }

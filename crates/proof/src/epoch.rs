@@ -75,6 +75,14 @@ impl EpochInfo {
         }))
     }
 
+    /// Whether a validator of its epoch signed a statement.
+    ///
+    /// # Errors
+    /// If the epoch or the signer isn't known, or the signature doesn't verify.
+    pub fn verify_signed<T: Statement>(&self, signed: Signed<T>) -> Result<(), ProofFault> {
+        self.verify_statements(std::iter::once(signed))
+    }
+
     /// Whether a validator of this epoch stated its freshness over `nonce`, and holds the certificate that it
     /// speaks of (data-model §5.3).
     ///

@@ -71,6 +71,22 @@ async fn operations_are_submitted_read_watched_and_verified_from_the_command_lin
     Ok(())
 }
 
+/// protocol §3.9: a promise is kept as a file, and every validator's word shows that the gateway has kept it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_promise_is_kept_as_a_file_and_checked() -> anyhow::Result<()> {
+    let cluster = shared().await?;
+    let key = Some("promised.key");
+    done(&cluster, &["submit", "create", "counter/promised"], key)?;
+    let file = cluster.scratch()?.join("visit.promise").display().to_string();
+    let add = ["submit", "add", "counter/promised", "1", "--promise", &file, "--json"];
+    let promise: Json = serde_json::from_str(&done(&cluster, &add, key)?)?;
+    let id = promise["operation"].as_str().context("no operation")?.to_owned();
+    let checked: Json = serde_json::from_str(&done(&cluster, &["promise", "check", &file, "--json"], None)?)?;
+    ensure!(checked["verdict"] == "kept" && checked["promise"] == promise, "{checked}");
+    done(&cluster, &["receipt", "get", &id, "--wait"], None)?;
+    Ok(())
+}
+
 /// data-model §3
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_not_locked_out_by_submissions_without_an_answer_nor_by_many_at_once() -> anyhow::Result<()> {

@@ -3,13 +3,16 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
+use quorate_client::Accepted;
 use quorate_client::pb::cluster::v1::Mode;
 use quorate_tests::check::{nothing_is_lost, same_state};
 use quorate_tests::wait::{LONG, until};
 use quorate_tests::{Cluster, Plan, Workload, metrics};
+use quorate_types::promise::Promise;
+use quorate_types::signed::{Signed, signing_bytes};
 
-use crate::{ROGUE, plan};
+use crate::{ROGUE, counting, plan};
 
 /// The rogue: the primary of the first view.
 const ROGUE_INDEX: usize = 0;
@@ -105,6 +108,34 @@ async fn evidence_is_listed_exported_and_judged_offline() -> anyhow::Result<()> 
     let altered = cluster.run(&["evidence", "verify", &file, "--genesis", &genesis])?;
     ensure!(!altered.status.success(), "an altered file convinces");
     Ok(())
+}
+
+/// accountability §1.10: a promise in the rogue's hand that a bundle of its lane doesn't keep.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_promise_is_found_out_and_convicts() -> anyhow::Result<()> {
+    let cluster = start(plan(), &["far_future"]).await?;
+    let client = cluster.client_of(ROGUE_INDEX)?;
+    let (_, operations) = counting(&client, "promised", 2)?;
+    let Accepted::Promised(given) = client.submit_accepted(&operations[0]).await? else { bail!("executed before") };
+    let key = quorate_node::keys::read(
+        &cluster.root().join(&cluster.genesis()?.content.validators[ROGUE_INDEX].info.name).join("consensus.key"),
+    )?;
+    let broken = Promise { operation: operations[1].id(), ..given.statement };
+    let signature = key.sign(&signing_bytes(&client.cluster(), &broken));
+    let (file, evidence) = (cluster.scratch()?.join("a.promise"), cluster.scratch()?.join("a.evidence"));
+    quorate_cli::promise::keep(&Signed { statement: broken, signature }, &file)?;
+    let (file, evidence) = (file.display().to_string(), evidence.display().to_string());
+    let root = cluster.root().display().to_string();
+    until("the bundle at an honest validator", LONG, async || {
+        let checked = cluster.run(&["promise", "check", &file, "--evidence", &evidence, "--cluster", &root])?;
+        let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+        ensure!(!checked.status.success() && said.contains("broken: "), "{said}");
+        Ok(())
+    })
+    .await?;
+    let genesis = cluster.genesis_path().display().to_string();
+    ensure!(cluster.run(&["evidence", "verify", &evidence, "--genesis", &genesis])?.status.success());
+    only_the_rogue_is_blamed(&cluster).await
 }
 
 /// protocol §3.8: both phases, for everything that anyone votes for.

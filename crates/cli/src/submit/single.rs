@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::{Args, Subcommand};
-use quorate_client::{ClientFault, Reason, Rejected};
+use quorate_client::{Accepted, Client, ClientFault, Reason, Rejected};
 use quorate_types::ids::OperationId;
-use quorate_types::operation::{Change, Condition, EntityId, Guard, Path};
+use quorate_types::operation::{Change, Condition, EntityId, Guard, Operation, Path};
+use quorate_types::promise::Promise;
+use quorate_types::signed::Signed;
 
 use super::draft::{self, Draft};
 use crate::connect::{AuthorArgs, ClusterArgs};
-use crate::{Interrupted, files, json, receipt};
+use crate::{Interrupted, files, json, promise, receipt};
 
 /// Conditions, and what to do with the receipt.
 #[derive(Args, Debug)]
@@ -43,7 +45,12 @@ pub(super) struct SingleArgs {
     #[arg(long, value_name = "FILE", global = true)]
     receipt: Option<PathBuf>,
 
-    /// Prints the receipt as JSON
+    /// Waits for no receipt, but for the validator's promise to order the operation, and keeps it as a file;
+    /// `quorate promise check` holds it to that
+    #[arg(long, value_name = "FILE", global = true, conflicts_with = "receipt")]
+    promise: Option<PathBuf>,
+
+    /// Prints the receipt, or the promise, as JSON
     #[arg(long, global = true)]
     json: bool,
 }
@@ -230,7 +237,7 @@ impl SingleArgs {
         cluster: &ClusterArgs,
         author: &AuthorArgs,
     ) -> anyhow::Result<()> {
-        if let Some(path) = &self.receipt {
+        for path in self.receipt.iter().chain(&self.promise) {
             files::admit_new(path)?;
         }
         let mut draft = change.draft()?;
@@ -245,22 +252,45 @@ impl SingleArgs {
             signer.forget(operation.nonce());
             return Err(fault).context("beyond the cluster's limits");
         }
-        let submitted = tokio::select! {
-            submitted = client.submit_with_proof(&operation) => submitted,
+        let accepted = tokio::select! {
+            accepted = self.submit(&client, &operation) => accepted,
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted.context("waiting for Ctrl-C")?;
                 return Err(Interrupted { id }.into());
             }
         };
         let count = author.nonces_path(client.cluster());
-        let (verified, proof) = submitted.map_err(|fault| unanswered(id, fault, &count))?;
-        signer.settle(&operation);
-        receipt::print(&verified, self.json);
-        if let Some(path) = &self.receipt {
-            receipt::keep(&verified, &proof, path)?;
+        match accepted.map_err(|fault| unanswered(id, fault, &count))? {
+            Accepted::Promised(promise) => self.keep_promise(&client, &promise),
+            Accepted::Executed(verified, proof) => {
+                signer.settle(&operation);
+                receipt::print(&verified, self.json);
+                if let Some(path) = &self.receipt {
+                    receipt::keep(&verified, &proof, path)?;
+                }
+                Rejected::unless_applied(*verified)?;
+                Ok(())
+            }
         }
-        Rejected::unless_applied(verified)?;
-        Ok(())
+    }
+
+    /// Waits for a promise, or else for the receipt.
+    async fn submit(&self, client: &Client, operation: &Operation) -> Result<Accepted, ClientFault> {
+        if self.promise.is_some() {
+            return client.submit_accepted(operation).await;
+        }
+        let (verified, proof) = client.submit_with_proof(operation).await?;
+        Ok(Accepted::Executed(Box::new(verified), proof))
+    }
+
+    /// The nonce stays open until somebody asks for the receipt: the operation may still execute.
+    fn keep_promise(&self, client: &Client, promise: &Signed<Promise>) -> anyhow::Result<()> {
+        if self.json {
+            println!("{}", promise::promise_json(promise));
+        } else {
+            promise::print(client, promise);
+        }
+        self.promise.as_ref().map_or(Ok(()), |path| promise::keep(promise, path))
     }
 
     /// Refuses what a file of operations has no use for.
@@ -268,8 +298,8 @@ impl SingleArgs {
         let conditions = [&self.if_exists, &self.if_absent, &self.if_version, &self.if_value, &self.if_last];
         let is_used = conditions.into_iter().chain([&self.parent]).any(|given| !given.is_empty());
         ensure!(
-            !is_used && self.receipt.is_none() && !self.json,
-            "--if-..., --parent, --receipt and --json are for a single operation; a line of the file names guards and \
+            !is_used && self.receipt.is_none() && self.promise.is_none() && !self.json,
+            "--if-..., --parent, --receipt, --promise and --json are for a single operation; a line of the file names guards and \
              parents itself"
         );
         Ok(())

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Behaviour;
 use super::{
-    censor, corrupt_answers, crimes, delay, double_vote, equivocate, exclude, far_future, flood, foreign,
-    forged_certificates, fork_lane, framing, hidden_claims, invalid_proposals, lying_status, mutate, mute, new_view,
-    replay, selective, snapshots, two_faced, view_change_spam, withhold, wrong_execution,
+    break_promises, censor, corrupt_answers, crimes, delay, double_vote, equivocate, exclude, far_future, flood,
+    foreign, forged_certificates, fork_lane, framing, hidden_claims, invalid_proposals, lying_status, mutate, mute,
+    new_view, replay, selective, snapshots, two_faced, view_change_spam, withhold, wrong_execution,
 };
 
 macro_rules! conducts {
@@ -129,6 +129,8 @@ conducts! {
     HollowNewViews => crimes::HollowNewViews;
     /// Bundles operations that their authors didn't sign.
     ForgedOperations => crimes::ForgedOperations;
+    /// Promises to order what it drops.
+    BreakPromises => break_promises::BreakPromises::default();
     /// Makes evidence against correct validators.
     ForgedEvidence => framing::ForgedEvidence;
     /// Sends ever new evidence, all of it against itself.

@@ -9,6 +9,7 @@
 //! Nothing here knows of the world or of the real node: a behaviour sees messages, keys and chance
 //! ([`Stage`]). A [`Conduct`] names a behaviour in plans and scenarios; [`Behaviours`] adds a user's own.
 
+mod break_promises;
 mod censor;
 mod conduct;
 mod corrupt_answers;
@@ -45,6 +46,7 @@ use quorate_crypto::SecretKey;
 use quorate_types::ids::{ValidatorIndex, View};
 use quorate_types::message::Message;
 use quorate_types::operation::Operation;
+use quorate_types::promise::Promise;
 use quorate_types::signed::{Signed, Statement, signing_bytes};
 use quorate_types::verified::Context;
 
@@ -107,6 +109,11 @@ pub trait Behaviour: std::fmt::Debug + Send {
     /// Whether this validator's correct code is given a client's operation.
     fn takes(&mut self, _: &mut Stage<'_>, _: &Operation) -> bool {
         true
+    }
+
+    /// What the client of an operation is promised that this validator's correct code isn't given.
+    fn promises(&mut self, _: &mut Stage<'_>, _: &Operation) -> Option<Signed<Promise>> {
+        None
     }
 }
 

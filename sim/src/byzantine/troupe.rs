@@ -6,6 +6,8 @@ use quorate_crypto::SecretKey;
 use quorate_types::ids::ValidatorIndex;
 use quorate_types::message::Message;
 use quorate_types::operation::Operation;
+use quorate_types::promise::Promise;
+use quorate_types::signed::Signed;
 use quorate_types::verified::Context;
 
 use super::{Behaviour, Behaviours, Conduct, Letter, Letters, Pool, Stage, UnknownConduct};
@@ -107,6 +109,19 @@ impl Troupe {
     pub fn takes(&mut self, context: &Context, wall_ms: u64, me: u16, operation: &Operation) -> bool {
         self.act(context, wall_ms, me, |behaviours, stage| {
             behaviours.iter_mut().all(|behaviour| behaviour.takes(stage, operation))
+        })
+    }
+
+    /// What a Byzantine validator promises the client of an operation that its correct code isn't given.
+    pub fn promises(
+        &mut self,
+        context: &Context,
+        wall_ms: u64,
+        me: u16,
+        operation: &Operation,
+    ) -> Option<Signed<Promise>> {
+        self.act(context, wall_ms, me, |behaviours, stage| {
+            behaviours.iter_mut().find_map(|behaviour| behaviour.promises(stage, operation))
         })
     }
 

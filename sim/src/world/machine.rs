@@ -20,6 +20,7 @@ use super::invariants::{Fact, Observer};
 use super::network::{Network, Packet};
 use super::phases::Options;
 use super::plan::FaultPlan;
+use super::promises::Promises;
 use super::queue::Queue;
 use super::reads::Reads;
 use super::recording::{Mark, Recording, State};
@@ -92,6 +93,7 @@ pub(super) struct World {
     pub(super) network: Network,
     pub(super) troupe: Troupe,
     pub(super) workload: Workload,
+    pub(super) promises: Promises,
     pub(super) reads: Reads,
     pub(super) observer: Observer,
     pub(super) storage: Dice,
@@ -144,6 +146,7 @@ impl World {
             observer: Observer::new(cast.context.clone(), byzantine),
             network: Network::new(plan.seed, hosts.len(), settings.network),
             workload: Workload::new(plan.seed, settings.workload),
+            promises: Promises::default(),
             reads: Reads::default(),
             queue: Queue::new(plan.seed),
             storage: Dice::new(plan.seed, Stream::Storage),

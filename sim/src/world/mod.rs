@@ -35,6 +35,7 @@ mod network;
 mod phases;
 mod plan;
 mod probes;
+mod promises;
 mod queue;
 mod reads;
 mod recording;

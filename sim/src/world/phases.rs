@@ -310,12 +310,14 @@ impl World {
                 continue;
             }
             if self.acts(gateway) && !self.takes(gateway, operation) {
+                self.lie_about(gateway, operation);
                 continue;
             }
             let verified = self.cast.context.verify_operations(vec![Arc::clone(operation)]);
             for operation in verified.into_iter().flatten() {
                 self.give(gateway, Event::Operation(operation));
             }
+            self.ask_for_promise(gateway, operation);
             self.perhaps_read(gateway)?;
         }
         Ok(())

@@ -57,6 +57,8 @@ probes! {
     "store lost", true, "a validator comes back without its store";
     "view entered", true, "a view begins";
     "view left", true, "a view is given up";
+    "promise broken", false, "a client finds that a bundle doesn't hold what was promised";
+    "promise given", true, "a gateway promises to have an operation in a bundle";
     "pruned", true, "what lies below the retention leaves a store";
     "part of a snapshot handed over", true, "a validator reads a checkpoint's state for another";
     "transfer begun", true, "a validator further behind than the others' retention fetches a state";

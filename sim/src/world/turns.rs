@@ -63,6 +63,9 @@ impl World {
         {
             return self.answer(to, letter.from, request);
         }
+        if let Message::Bundle(bundle) = &*message {
+            self.on_bundle_received(to, bundle);
+        }
         let from = ValidatorIndex(letter.from);
         self.give(to, Event::Message { from, message });
         Ok(())
@@ -192,6 +195,10 @@ impl World {
             self.tell_readers(me, &notice)?;
             if let Notice::Stable(_) = notice {
                 self.on_stable(me)?;
+            }
+            if let Notice::Promised(promise) = notice {
+                self.on_promised(promise);
+                continue;
             }
             let Notice::Certified(certificate) = &notice else { continue };
             if self.is_byzantine(me) {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use quorate_crypto::SecretKey;
-use quorate_node::recorder::{END_MAGIC, MAGIC, Moment, replay, state, tell};
+use quorate_node::recorder::{END_MAGIC, MAGIC, Moment, replay, tell};
 
 /// Whether a file is a recording of a node, and not a plan.
 #[must_use]
@@ -46,7 +46,7 @@ fn print_moment(moment: &Moment<'_>, has_key: bool) {
     let Moment { number, now, event, gave, replica } = moment;
     println!("{number:>8}  {:>10} ms  {event}", now.monotonic_ms);
     let Some(gave) = gave else { return };
-    println!("{:>26}{}", "", state(&replica.report()));
+    println!("{:>26}{}", "", replica.report());
     if !gave.replayed.is_empty() {
         println!("{:>26}gives {}", "", gave.replayed);
     }

@@ -20,7 +20,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use quorate_replica::{Event, Now, Outbox, Replica, Report};
+use quorate_replica::{Event, Now, Outbox, Replica};
 use tracing::{info, warn};
 
 pub use self::format::{END_MAGIC, MAGIC, Start};
@@ -52,17 +52,6 @@ pub fn ends(path: &Path) -> [PathBuf; 2] {
         name.push(which);
         PathBuf::from(name)
     })
-}
-
-/// A validator's state on one line.
-#[must_use]
-pub fn state(report: &Report) -> String {
-    let Report { view, is_active, committed, executed, certified, stable, standing, .. } = report;
-    let activity = if *is_active { "active" } else { "changing" };
-    format!(
-        "view {view} ({activity}), committed {committed}, executed {executed}, certified {certified}, stable {stable}, \
-         {standing}"
-    )
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -147,7 +136,7 @@ impl Tap for Recorder {
         if self.file.is_some() {
             format::put_turn(now, out, &mut self.pending);
             if self.end.is_some() {
-                format::put_state(&state(&replica.report()), &mut self.pending);
+                format::put_state(&replica.report().to_string(), &mut self.pending);
             }
             self.write();
         }

@@ -1,5 +1,6 @@
 //! What a replica says about itself, for status, metrics and simulators.
 
+use std::fmt;
 use std::sync::Arc;
 
 use quorate_consensus::Held;
@@ -78,6 +79,33 @@ pub struct PeerReport {
     pub stable: Sequence,
     /// Monotonic time of its last status, in milliseconds; 0: none since the start.
     pub heard_ms: u64,
+}
+
+/// The state on one line.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { epoch, view, committed, executed, certified, stable, standing, .. } = self;
+        let activity = if self.is_active { "active" } else { "changing" };
+        write!(f, "epoch {epoch}, view {view} ({activity}), committed {committed}, executed {executed}, ")?;
+        write!(f, "certified {certified}, stable {stable}, {standing}")?;
+        if let Some(ends) = self.ends {
+            write!(f, ", its epoch ends at {ends}")?;
+        }
+        if let Some(transfer) = &self.transfer {
+            let percent = transfer.done_millionths / 10_000;
+            write!(f, ", fetches the state of checkpoint {}: {percent} % are here", transfer.checkpoint)?;
+        }
+        if self.awaiting_bundles > 0 {
+            write!(f, ", {} proposals wait for bundles", self.awaiting_bundles)?;
+        }
+        if self.pool.operations > 0 {
+            write!(f, ", {} operations wait for a bundle", self.pool.operations)?;
+        }
+        if self.is_halted {
+            f.write_str(", halted over contradicting certificates")?;
+        }
+        Ok(())
+    }
 }
 
 impl Replica {

@@ -23,10 +23,16 @@ struct Arguments {
     /// How many of the bugs.
     #[arg(long, default_value = "all")]
     share: Share,
+    /// How often each bug is looked for in the world, each time in seeds of its own: the median and the worst are shown.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=99))]
+    bases: u64,
     /// Only the list.
     #[arg(long)]
     list: bool,
 }
+
+/// The distance of two first seeds: no finder looks at so many.
+const BASE: u64 = 1_000_000;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Share {
@@ -78,6 +84,38 @@ const MUTANTS: &[Mutant] = &[
             package: "quorate-consensus",
             target: &["--test", "rules"],
             test: "pace::a_delay_that_grows_slowly_does_not_move_its_own_bound",
+        },
+        ci: false,
+    },
+    Mutant {
+        name: "votes-beyond-epoch",
+        what: "votes above the last sequence of an epoch",
+        finder: world("epochs", 1_000),
+        ci: false,
+    },
+    Mutant {
+        name: "evidence-unsigned",
+        what: "evidence of two statements whose signatures nobody looks at",
+        finder: world("any", 2_000),
+        ci: false,
+    },
+    Mutant {
+        name: "result-of-blocking-set",
+        what: "a result certified by blocking validators instead of a quorum",
+        finder: Finder::Rule {
+            package: "quorate-types",
+            target: &["--lib"],
+            test: "a_result_needs_a_quorum_of_distinct_signers",
+        },
+        ci: false,
+    },
+    Mutant {
+        name: "chunk-unverified",
+        what: "parts of a state taken without their proof",
+        finder: Finder::Rule {
+            package: "quorate-replica",
+            target: &["--test", "rules"],
+            test: "a_lying_provider_is_dropped_and_reported",
         },
         ci: false,
     },
@@ -226,17 +264,17 @@ fn try_all(arguments: &Arguments) -> anyhow::Result<bool> {
         mutants.iter().for_each(|mutant| println!("{:<28} {}", mutant.name, mutant.what));
         return Ok(true);
     }
-    println!("{:<58} {:<18} {:<24} {:>8}", "planted bug", "found by", "after", "limit");
+    println!("{:<58} {:<18} {:<28} {:>11}", "planted bug", "found by", "after", "limit");
     let mut is_good = true;
     for mutant in &mutants {
         let started = Instant::now();
-        let found = find(Some(mutant.name), mutant.finder)?;
-        is_good &= found.is_some();
-        print_row(mutant, found.as_deref().unwrap_or("NOT FOUND"), started.elapsed());
+        let found = find(Some(mutant.name), mutant.finder, arguments.bases)?;
+        is_good &= found.iter().all(Option::is_some);
+        print_row(mutant, &found, started.elapsed());
     }
     for mutant in &mutants {
-        if let Some(what) = find(None, mutant.finder)? {
-            println!("the unchanged code is blamed by the finder of {}: {what}", mutant.name);
+        if find(None, mutant.finder, arguments.bases)?.iter().any(Option::is_some) {
+            println!("the unchanged code is blamed by the finder of {}", mutant.name);
             is_good = false;
         }
     }
@@ -244,35 +282,45 @@ fn try_all(arguments: &Arguments) -> anyhow::Result<bool> {
     Ok(is_good)
 }
 
-fn print_row(mutant: &Mutant, found: &str, took: Duration) {
+fn print_row(mutant: &Mutant, found: &[Option<u64>], took: Duration) {
     let (by, limit) = match mutant.finder {
         Finder::World { profile, seeds } => (format!("world, {profile}"), format!("{seeds} seeds")),
         Finder::Model(_) => ("model".to_owned(), "exhaustive".to_owned()),
         Finder::Rule { .. } => ("rule test".to_owned(), "1 test".to_owned()),
     };
-    println!("{:<58} {by:<18} {found:<24} {limit:>8}  ({} s)", mutant.what, took.as_secs());
+    let after = after(mutant.finder, found);
+    println!("{:<58} {by:<18} {after:<28} {limit:>11}  ({} s)", mutant.what, took.as_secs());
 }
 
-/// Runs a finder on the code with a bug, or without any; says after what it found something.
-fn find(mutant: Option<&str>, finder: Finder) -> anyhow::Result<Option<String>> {
+/// How much it took, in words: of several searches the median and the worst.
+fn after(finder: Finder, found: &[Option<u64>]) -> String {
+    let Some(mut took) = found.iter().copied().collect::<Option<Vec<u64>>>() else {
+        let missed = found.iter().filter(|one| one.is_none()).count();
+        return format!("NOT FOUND in {missed} of {}", found.len());
+    };
+    took.sort_unstable();
+    match (finder, took.as_slice()) {
+        (Finder::World { .. }, [once]) => format!("{once} seeds"),
+        (Finder::World { .. }, [.., worst]) => format!("{} seeds, at worst {worst}", took[took.len() / 2]),
+        (Finder::Model(_), _) => "a counterexample".to_owned(),
+        _ => "1 test".to_owned(),
+    }
+}
+
+/// Runs a finder on the code with a bug, or without any; says after how many seeds or tests it found something, for
+/// each of the searches: as many as `bases` in the world, else one.
+fn find(mutant: Option<&str>, finder: Finder, bases: u64) -> anyhow::Result<Vec<Option<u64>>> {
     match finder {
         Finder::World { profile, seeds } => {
-            let seeds = seeds.to_string();
-            let out = target().join("mutant-artefacts").display().to_string();
-            let often = ["--failures", "1", "--jobs", "1", "--quiet", "--out", &out];
-            let arguments = [&["swarm", "--profile", profile, "--seeds", &seeds][..], &often].concat();
-            let output = cargo_run(mutant, "quorate-sim", &arguments)?;
-            match output.status.code() {
-                Some(0) => Ok(None),
-                Some(1 | 2) => Ok(Some(first_seed(&output))),
-                _ => bail!("the world failed: {}", String::from_utf8_lossy(&output.stdout)),
-            }
+            build(mutant, "quorate-sim")?;
+            (0..bases).map(|base| search(profile, seeds, base * BASE)).collect()
         }
         Finder::Model(arguments) => {
-            let output = cargo_run(mutant, "quorate-model", arguments)?;
+            build(mutant, "quorate-model")?;
+            let output = run("quorate-model", arguments)?;
             match output.status.code() {
-                Some(0) => Ok(None),
-                Some(1) => Ok(Some("a counterexample".to_owned())),
+                Some(0) => Ok(vec![None]),
+                Some(1) => Ok(vec![Some(1)]),
                 _ => bail!("the model failed: {}", String::from_utf8_lossy(&output.stderr)),
             }
         }
@@ -283,38 +331,39 @@ fn find(mutant: Option<&str>, finder: Finder) -> anyhow::Result<Option<String>> 
             if !text.contains("1 passed") && !text.contains("1 failed") {
                 bail!("the test {test} of {package} didn't run:\n{text}{}", String::from_utf8_lossy(&output.stderr));
             }
-            Ok((!output.status.success()).then(|| "1 test".to_owned()))
+            Ok(vec![(!output.status.success()).then_some(1)])
         }
     }
 }
 
-/// How many seeds a campaign needed.
-fn first_seed(output: &Output) -> String {
+/// A campaign that ends with the first thing found: after how many seeds that was.
+fn search(profile: &str, seeds: u64, from: u64) -> anyhow::Result<Option<u64>> {
+    let (seeds, from) = (seeds.to_string(), from.to_string());
+    let out = target().join("mutant-artefacts").display().to_string();
+    let often = ["--failures", "1", "--jobs", "1", "--quiet", "--out", &out];
+    let arguments = [&["swarm", "--profile", profile, "--seeds", &seeds, "--from", &from][..], &often].concat();
+    let output = run("quorate-sim", &arguments)?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let runs = text.lines().find_map(|line| line.split_once(" runs, ").map(|(runs, _)| runs.trim().to_owned()));
-    format!("{} seeds", runs.unwrap_or_else(|| "some".to_owned()))
+    match output.status.code() {
+        Some(0) => Ok(None),
+        Some(1 | 2) => {
+            let runs = text.lines().find_map(|line| line.split_once(" runs, ")?.0.trim().replace(',', "").parse().ok());
+            runs.map(Some).with_context(|| format!("the world doesn't say how many runs it took:\n{text}"))
+        }
+        _ => bail!("the world failed: {text}"),
+    }
 }
 
-fn cargo_run(mutant: Option<&str>, binary: &str, arguments: &[&str]) -> anyhow::Result<Output> {
-    let package = "quorate-sim";
-    let built = cargo(
-        mutant,
-        &[
-            "build",
-            "--quiet",
-            "--locked",
-            "--profile",
-            "mutants",
-            "-p",
-            package,
-            "--no-default-features",
-            "--bin",
-            binary,
-        ],
-    )?;
+fn build(mutant: Option<&str>, binary: &str) -> anyhow::Result<()> {
+    let of = ["build", "--quiet", "--locked", "--profile", "mutants", "-p", "quorate-sim", "--no-default-features"];
+    let built = cargo(mutant, &[&of[..], &["--bin", binary]].concat())?;
     if !built.status.success() {
         bail!("building {binary} with {mutant:?} failed:\n{}", String::from_utf8_lossy(&built.stderr));
     }
+    Ok(())
+}
+
+fn run(binary: &str, arguments: &[&str]) -> anyhow::Result<Output> {
     let path = target().join("mutants").join(binary);
     Command::new(&path).args(arguments).output().with_context(|| format!("running {}", path.display()))
 }

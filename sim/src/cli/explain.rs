@@ -109,7 +109,7 @@ fn flush(group: &mut Group, ordered: &mut u64, lines: &mut Vec<String>) {
         let whose = match who.len() {
             0 => String::new(),
             1 => format!("validator {} ", who[0]),
-            _ => format!("validators {} ", who.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")),
+            _ => format!("validators {}: ", who.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")),
         };
         lines.push(format!("{:>9.3} s  {whose}{said}", at_us as f64 / 1_000_000.0));
     }

@@ -266,7 +266,7 @@ impl<'a> Fleet<'a> {
                 } else if !place.signs {
                     pending.push(format!("validator {who} doesn't sign: {standing}"));
                 } else if place.executed < highest {
-                    pending.push(format!("validator {who} executed {} of {highest}: {place:?}", place.executed));
+                    pending.push(format!("validator {who} executed {} of {highest}", place.executed));
                 }
             }
             pending

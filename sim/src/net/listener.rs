@@ -132,10 +132,9 @@ impl Listener {
         self.turns_at = if at_ms == now.monotonic_ms { (at_ms, turns + 1) } else { (now.monotonic_ms, 1) };
         assert!(
             turns < MOST_TURNS_AT_ONCE,
-            "the node of validator {} turns in circles at {at_ms} ms: its deadline is {} ms; {}; {:?}",
+            "the node of validator {} turns in circles at {at_ms} ms: its deadline is {} ms; {}",
             self.me,
             replica.deadline_ms(),
-            replica.standing(),
             replica.report(),
         );
     }

@@ -240,11 +240,10 @@ impl World {
         let highest = places.iter().map(|(_, place)| place.executed).max().unwrap_or_default();
         for (who, place) in places {
             if !place.signs {
-                let standing = self.hosts[usize::from(who)].replica.as_ref().map(|r| r.standing().to_string());
-                pending.push(format!("validator {who} doesn't sign: {standing:?}"));
+                pending.push(format!("validator {who} doesn't sign"));
             }
             if place.executed < highest {
-                pending.push(format!("validator {who} executed {} of {highest}: {place:?}", place.executed));
+                pending.push(format!("validator {who} executed {} of {highest}", place.executed));
             }
         }
         pending.extend(core.iter().filter_map(|who| {
@@ -252,9 +251,9 @@ impl World {
             Some(format!("evidence {lacking:?}, which validator {who} keeps, isn't in the state"))
         }));
         if !pending.is_empty() {
-            pending.extend(core.iter().map(|who| {
-                let host = &self.hosts[usize::from(*who)];
-                format!("validator {who}: {:?}", host.replica.as_ref().map(|replica| replica.report()))
+            pending.extend(core.iter().map(|who| match &self.hosts[usize::from(*who)].replica {
+                Some(replica) => format!("validator {who}: {}", replica.report()),
+                None => format!("validator {who} is down"),
             }));
         }
         pending

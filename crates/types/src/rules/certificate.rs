@@ -40,6 +40,9 @@ pub fn admit_execution_certificate(
     if certificate.execution.epoch != epoch {
         return Err(RuleFault::OtherEpoch { expected: epoch, found: certificate.execution.epoch });
     }
+    if cfg!(mutant = "result-of-blocking-set") && certificate.signatures.len() >= quorum.blocking() {
+        return Ok(());
+    }
     admit_signers(&certificate.signatures, quorum)
 }
 
@@ -66,6 +69,7 @@ mod tests {
     use quorate_crypto::Digest;
 
     use super::*;
+    use crate::execution::Execution;
     use crate::ids::{Sequence, View};
     use crate::vote::Claim;
 
@@ -88,6 +92,22 @@ mod tests {
         assert_eq!(judge(&[0, 1, 3]), Ok(()));
         assert_eq!(judge(&[0, 3]), Err(RuleFault::NoQuorum { found: 2, needed: 3 }));
         assert_eq!(judge(&[0, 1, 4]), Err(RuleFault::UnknownValidator(ValidatorIndex(4))));
+    }
+
+    /// protocol §2.10: blocking validators, of whom one is correct, aren't enough.
+    #[test]
+    fn a_result_needs_a_quorum_of_distinct_signers() {
+        let judge = |signers: &[u16]| {
+            let Certificate { signatures, .. } = certificate(signers);
+            let (sequence, proposal) = (Sequence(5), Digest::ZERO);
+            let (state_root, receipts_root) = (Digest::ZERO, Digest::ZERO);
+            let execution = Execution { epoch: Epoch(0), sequence, proposal, state_root, receipts_root };
+            let certificate = ExecutionCertificate { execution, signatures };
+            admit_execution_certificate(&certificate, Epoch(0), Quorum::of(4))
+        };
+        assert_eq!(judge(&[0, 1, 3]), Ok(()));
+        assert_eq!(judge(&[0, 3]), Err(RuleFault::NoQuorum { found: 2, needed: 3 }));
+        assert_eq!(judge(&[0, 3, 3]), Err(RuleFault::SignersOutOfOrder(ValidatorIndex(3))));
     }
 
     /// protocol §2.4: a set by signer index; duplicates are invalid.

@@ -1,6 +1,6 @@
 //! The world: everything that exists, and what happens next.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use quorate_types::verified::Verified;
 use super::calm::Said;
 use super::cast::Cast;
 use super::clock::START_WALL_MS;
+use super::detection::Detection;
 use super::hash::RollingHash;
 use super::host::Host;
 use super::invariants::{Fact, Observer};
@@ -80,6 +81,8 @@ pub(super) struct Letter {
     pub(super) bytes: Vec<u8>,
     /// The door's verdict, which is the same for every receiver of an epoch.
     verified: RefCell<BTreeMap<Epoch, Opened>>,
+    /// Whether a correct validator has let it in.
+    pub(super) is_heard: Cell<bool>,
 }
 
 /// Everything.
@@ -94,6 +97,7 @@ pub(super) struct World {
     pub(super) troupe: Troupe,
     pub(super) workload: Workload,
     pub(super) promises: Promises,
+    pub(super) detection: Detection,
     pub(super) reads: Reads,
     pub(super) observer: Observer,
     pub(super) storage: Dice,
@@ -147,6 +151,7 @@ impl World {
             network: Network::new(plan.seed, hosts.len(), settings.network),
             workload: Workload::new(plan.seed, settings.workload),
             promises: Promises::default(),
+            detection: Detection::new(cast.context.clone()),
             reads: Reads::default(),
             queue: Queue::new(plan.seed),
             storage: Dice::new(plan.seed, Stream::Storage),
@@ -281,7 +286,14 @@ impl World {
                 let verified = RefCell::new(
                     (0..=epochs.0).map(|epoch| (Epoch(epoch), Opened { gives: None, is_refused: true })).collect(),
                 );
-                return Ok(Rc::new(Letter { host, from, message: message.clone(), bytes, verified }));
+                return Ok(Rc::new(Letter {
+                    host,
+                    from,
+                    message: message.clone(),
+                    bytes,
+                    verified,
+                    is_heard: Cell::default(),
+                }));
             }
             Err(fault) => {
                 let facts = vec![format!("validator {from} sends a {}", message.kind()), format!("{fault}")];
@@ -292,7 +304,14 @@ impl World {
                 }));
             }
         };
-        Ok(Rc::new(Letter { host, from, message: decoded, bytes, verified: RefCell::default() }))
+        Ok(Rc::new(Letter {
+            host,
+            from,
+            message: decoded,
+            bytes,
+            verified: RefCell::default(),
+            is_heard: Cell::default(),
+        }))
     }
 
     /// The message as the receiver's door lets it in.

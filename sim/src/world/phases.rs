@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use quorate_accountability::forensics::investigate;
+use quorate_accountability::forensics::{Testimony, investigate};
 use quorate_crypto::{Digest, Hasher};
 use quorate_replica::testimony::testimony;
 use quorate_replica::{Event, records};
@@ -61,7 +61,9 @@ pub fn run_with(plan: &FaultPlan, options: &Options) -> Report {
     let verdict = lived.unwrap_or_else(|payload| Err(panicked(payload.as_ref())));
     let verdict = verdict.map_or_else(|verdict| *verdict, |()| Verdict::Passed);
     world.tell(State::Verdict, None, || verdict.to_string());
-    let culprits = if matches!(verdict, Verdict::Unsafe(_)) { world.culprits() } else { BTreeMap::new() };
+    let is_unsafe = matches!(verdict, Verdict::Unsafe(_));
+    let culprits = if is_unsafe { world.culprits() } else { BTreeMap::new() };
+    let named_by = if is_unsafe { world.culprits_by_one_store() } else { BTreeMap::new() };
     let mut reached = world.reached;
     for (what, count) in world.network.counted() {
         *reached.entry(what).or_default() += count;
@@ -83,7 +85,9 @@ pub fn run_with(plan: &FaultPlan, options: &Options) -> Report {
         blamed: world.blamed,
         accusations: world.accusations,
         culprits,
+        named_by,
         suspected: world.suspected,
+        known_ms: world.detection.known_ms,
         waits_us: world.workload.waits_us,
         healed_in_ms: world.healed_in_ms,
         recording: world.recording,
@@ -115,6 +119,27 @@ impl World {
         let findings = investigate(&self.cast.context, &sides);
         let kinds = |evidence: Vec<Evidence>| evidence.iter().map(|one| one.kind().to_owned()).collect();
         findings.culprits.into_iter().map(|(culprit, evidence)| (culprit.0, kinds(evidence))).collect()
+    }
+
+    /// Whom each correct validator's store names beside nothing but the certificates of the others: what clients of the
+    /// other side of a fork hold, too (accountability §5.1).
+    fn culprits_by_one_store(&self) -> BTreeMap<u16, BTreeSet<u16>> {
+        let epoch = self.cast.context.epoch;
+        let correct = (0..self.cast.size()).filter(|who| !self.is_byzantine(*who));
+        let shown = |who: u16| Some((who, testimony(&self.hosts[usize::from(who)].store, epoch).ok()?));
+        let all: Vec<(u16, Testimony)> = correct.filter_map(shown).collect();
+        let mut named = BTreeMap::new();
+        for (who, store) in &all {
+            let certificates = all.iter().filter(|(other, _)| other != who).map(|(_, other)| Testimony {
+                certificates: other.certificates.clone(),
+                executions: other.executions.clone(),
+                ..Testimony::default()
+            });
+            let sides: Vec<Testimony> = certificates.chain([store.clone()]).collect();
+            let culprits = investigate(&self.cast.context, &sides).culprits;
+            named.insert(*who, culprits.keys().map(|culprit| culprit.0).collect());
+        }
+        named
     }
 
     fn live(&mut self) -> Step {

@@ -112,6 +112,7 @@ impl World {
     fn hand_in(&mut self, found: Vec<Evidence>) {
         for evidence in found {
             self.reach("promise broken");
+            self.on_brought(&evidence);
             let message = Message::Evidence(Box::new(evidence));
             let takers: Vec<u16> = self.gateways().into_iter().filter(|host| !self.is_byzantine(*host)).collect();
             for taker in takers.into_iter().take(TOLD) {

@@ -63,6 +63,7 @@ impl World {
         {
             return self.answer(to, letter.from, request);
         }
+        self.on_let_in(to, letter, &message);
         if let Message::Bundle(bundle) = &*message {
             self.on_bundle_received(to, bundle);
         }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use quorate_crypto::Digest;
 
+use super::detection::Deed;
 use super::recording::Recording;
 
 /// What a run showed.
@@ -74,6 +75,10 @@ pub struct Report {
     pub accusations: Vec<Accusation>,
     /// Whom forensics over the stores of the correct validators names, and of what, where a property didn't hold.
     pub culprits: BTreeMap<u16, BTreeSet<String>>,
+    /// In that case also whom a single store names, by whose store it is.
+    pub named_by: BTreeMap<u16, BTreeSet<u16>>,
+    /// When all that proves a deed had reached correct validators, in virtual milliseconds.
+    pub known_ms: BTreeMap<Deed, u64>,
     /// How long each acknowledged operation took, from its signature to a certified receipt.
     pub waits_us: Vec<u64>,
     /// Who was first warned of whom, and when, in virtual milliseconds: by the suspect, then by who suspects.
@@ -108,6 +113,8 @@ impl Report {
             blamed: BTreeMap::new(),
             accusations: Vec::new(),
             culprits: BTreeMap::new(),
+            named_by: BTreeMap::new(),
+            known_ms: BTreeMap::new(),
             waits_us: Vec::new(),
             suspected: BTreeMap::new(),
             healed_in_ms: None,

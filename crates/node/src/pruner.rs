@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_replica::pruning::{Pruned, floor, prune};
+use quorate_replica::pruning::{Pruned, floor, prune, sweep_void};
 use quorate_replica::records::RecordError;
 use quorate_replica::transfer::Sweep;
 use quorate_storage::{Durability, Store};
@@ -19,6 +19,9 @@ use crate::threads::Threads;
 
 /// Sequences that go at once.
 const BATCH: u64 = 32;
+
+/// Void bundles that go at once.
+const VOID_BATCH: usize = 64;
 
 /// The pause after each batch: up to some 1,500 sequences per second, above what any load adds.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -78,6 +81,11 @@ fn step<S: Store>(
     let swept = left.len() as u64;
     if swept > 0 {
         store.write(left, Durability::Buffered)?;
+    }
+    let void = sweep_void(store, VOID_BATCH)?;
+    let swept = swept + void.len() as u64;
+    if !void.is_empty() {
+        store.write(void, Durability::Buffered)?;
     }
     let Some(retained) = retained else { return Ok(swept) };
     let floor = floor(store, retained)?;

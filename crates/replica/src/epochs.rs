@@ -9,6 +9,7 @@
 //! Views begin at 0 and lanes empty, because all records of them carry their epoch.
 
 use quorate_crypto::PublicKey;
+use quorate_dag::Point;
 use quorate_machine::{read, tree};
 use quorate_storage::{Durability, StateOf, Store, TreeOf, WriteBatch};
 use quorate_types::epoch::{EpochStart, place};
@@ -92,6 +93,9 @@ fn enter<S: Store>(store: &S, before: &Context, key: &PublicKey) -> Result<Optio
     let ordered = delivered.points.get(me.position()).map_or(BundleNumber::ZERO, |point| point.number);
     records::left_lane(epoch).put(&mut batch, &(me, ordered));
     records::delivered().put(&mut batch, &Delivered { link: delivered.link, points: Vec::new() });
+    let mut points = delivered.points;
+    points.resize(before.set.size(), Point::EMPTY);
+    records::void_above(before.epoch).put(&mut batch, &Delivered { link: delivered.link, points });
     store.write(batch, Durability::Synced).map_err(RecordError::from)?;
     Ok(Some(start.context(before)))
 }

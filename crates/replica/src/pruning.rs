@@ -10,7 +10,7 @@
 
 use quorate_storage::{Family, Store, WriteBatch};
 use quorate_types::codec::Canonical;
-use quorate_types::ids::{BundleNumber, Epoch, Sequence};
+use quorate_types::ids::{BundleNumber, Epoch, Sequence, ValidatorIndex};
 use quorate_types::proposal::LaneTip;
 
 use crate::records::{self, RecordError};
@@ -62,6 +62,34 @@ pub fn prune<S: Store>(store: &S, floor: Sequence, checkpoint_interval: u32, mos
         None => records::pruned().put(&mut pruned.batch, &at),
     }
     Ok(pruned)
+}
+
+/// Void bundles of the oldest ended epoch that go next, at most `most`: those that it didn't order (protocol §8.4). The
+/// own ones stay until they were bundled again, which a bundle of a later epoch shows.
+///
+/// # Errors
+/// If the records can't be read.
+pub fn sweep_void<S: Store>(store: &S, most: usize) -> Result<WriteBatch, RecordError> {
+    let mut batch = WriteBatch::new();
+    let Some((ended, delivered)) = records::oldest_void(store)? else { return Ok(batch) };
+    let own = records::left_lane(ended.next()).read(store)?.map(|(lane, _)| lane);
+    let present = records::epoch().read(store)?.unwrap_or_default();
+    let own_is_needed = present == ended.next() && !records::own_bundle(present).is_kept(store)?;
+    let highest = BundleNumber(u64::MAX);
+    for (lane, point) in (0..).map(ValidatorIndex).zip(&delivered.points) {
+        if own_is_needed && own == Some(lane) {
+            continue;
+        }
+        records::bundles_between(store, ended, lane, (point.number.next(), highest), |key| {
+            if batch.len() < most {
+                batch.delete(Family::Bundles, key);
+            }
+        })?;
+    }
+    if batch.is_empty() && !own_is_needed {
+        delete(&mut batch, &records::void_above(ended));
+    }
+    Ok(batch)
 }
 
 fn one<S: Store>(store: &S, at: Sequence, interval: u64, batch: &mut WriteBatch) -> Result<(), RecordError> {
@@ -116,6 +144,7 @@ mod tests {
     use std::sync::Arc;
 
     use quorate_crypto::{Digest, SecretKey, Signature};
+    use quorate_dag::Point;
     use quorate_storage::{Durability, MemoryStore};
     use quorate_types::bundle::{Bundle, BundleHeader, operations_bytes, operations_root};
     use quorate_types::execution::{Execution, ExecutionCertificate, ExecutionVote};
@@ -258,6 +287,64 @@ mod tests {
         assert!((1..=7).all(|sequence| !kept(sequence)) && (8..=40).all(kept));
         while run(&store, 5, 100) > 0 {}
         assert_eq!(count(&store, Family::Bundles), 2 * 5 + 1);
+    }
+
+    /// protocol §8.4: what an epoch didn't order leaves the store; the own part of it when it was bundled again.
+    #[test]
+    fn void_bundles_go_and_own_ones_when_they_were_bundled_again() {
+        let store = store(4);
+        let own = ValidatorIndex(0);
+        let mut batch = WriteBatch::new();
+        let mut parent = Digest::ZERO;
+        for number in (1..=3).map(BundleNumber) {
+            let operations = vec![Arc::new(operation(100 + number.0))];
+            let statement = BundleHeader {
+                epoch: Epoch(0),
+                lane: own,
+                number,
+                parent,
+                cumulative_operations: number.0,
+                cumulative_bytes: operations_bytes(&operations),
+                operations_root: operations_root(&operations),
+            };
+            parent = statement.digest();
+            let header = Signed { statement, signature: Signature::from_bytes([0; 64]) };
+            records::bundle_slot(&Bundle { header, operations: operations.clone() })
+                .put(&mut batch, &Bundle { header, operations });
+        }
+        let point = |number| Point { number: BundleNumber(number), ..Point::EMPTY };
+        let link = quorate_consensus::Link { sequence: Sequence(4), digest: Digest::ZERO, time: BlockTime(1) };
+        let ended = records::Delivered { link, points: vec![point(1), point(6)] };
+        records::void_above(Epoch(0)).put(&mut batch, &ended);
+        records::left_lane(Epoch(1)).put(&mut batch, &(own, BundleNumber(1)));
+        records::epoch().put(&mut batch, &Epoch(1));
+        store.write(batch, Durability::Synced).unwrap();
+        let sweep = || {
+            let batch = sweep_void(&store, 1).unwrap();
+            let found = batch.len();
+            store.write(batch, Durability::Buffered).unwrap();
+            found
+        };
+        assert_eq!(count(&store, Family::Bundles), 8 + 3);
+        while sweep() > 0 {}
+        // Of the other lane, two of eight weren't ordered.
+        assert_eq!(count(&store, Family::Bundles), 6 + 3);
+        let mut batch = WriteBatch::new();
+        let signature = Signature::from_bytes([0; 64]);
+        let statement = BundleHeader {
+            epoch: Epoch(1),
+            lane: own,
+            number: BundleNumber(1),
+            parent: Digest::ZERO,
+            cumulative_operations: 1,
+            cumulative_bytes: 1,
+            operations_root: Digest::ZERO,
+        };
+        records::own_bundle(Epoch(1)).put(&mut batch, &Signed { statement, signature });
+        store.write(batch, Durability::Synced).unwrap();
+        while sweep() > 0 {}
+        assert_eq!(count(&store, Family::Bundles), 6 + 1);
+        assert_eq!(records::oldest_void(&store), Ok(None), "nothing is left to do");
     }
 
     /// protocol §6.2, §8.1: nothing goes that was not executed, certified and below the stable checkpoint.

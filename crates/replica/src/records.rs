@@ -17,6 +17,7 @@
 //! | `Meta` | `swept` | after a transfer: how far what lies below `pruned` has been deleted |
 //! | `Meta` | `transfer`, `installing` | [`TransferMark`]; the checkpoint whose state is being put in place |
 //! | `Meta` | `wrong-from`, `divergence` | since when the state is wrong; [`Divergence`], for inspection |
+//! | `Meta` | `void-above` ‖ epoch | what was delivered last in an epoch that ended, until its void bundles are gone |
 //! | `Protocol` | `view` | [`ViewState`] |
 //! | `Protocol` | `left-lane` ‖ epoch | own index in the epoch before, and the own bundle that was ordered last there |
 //! | `Protocol` | `complaint` ‖ epoch | own newest complaint |
@@ -68,7 +69,7 @@ use crate::transfer::{Divergence, TransferMark};
 pub use self::check::admit;
 pub use self::ranges::{
     bundles_above, bundles_at, bundles_between, bundles_of, commits_from, evidence_kept, executions_from,
-    highest_bundle, highest_commit, highest_committed, highest_new_view, highest_view_change, new_views,
+    highest_bundle, highest_commit, highest_committed, highest_new_view, highest_view_change, new_views, oldest_void,
     own_execution_votes_above, proposals, receipts_at, results_above, votes_above, votes_at,
 };
 pub use self::slot::{Record, RecordError, Slot};
@@ -148,6 +149,13 @@ pub fn epoch_start(epoch: Epoch) -> Slot<EpochStart> {
 #[must_use]
 pub fn left_lane(epoch: Epoch) -> Slot<(ValidatorIndex, BundleNumber)> {
     Slot::new(Family::Protocol, key(LEFT_LANE, &[&epoch]))
+}
+
+/// What was delivered last in an epoch that has ended: bundles of it above these points are void (protocol §8.4), and
+/// this stays until they have left the store.
+#[must_use]
+pub fn void_above(epoch: Epoch) -> Slot<Delivered> {
+    Slot::new(Family::Meta, key(VOID_ABOVE, &[&epoch]))
 }
 
 /// What lies at or below this sequence has left the store (protocol §8.1).
@@ -254,6 +262,7 @@ pub fn new_view(epoch: Epoch, view: View) -> Slot<Signed<NewView>> {
 const VIEW_CHANGE: &[u8] = b"view-change";
 const NEW_VIEW: &[u8] = b"new-view";
 const LEFT_LANE: &[u8] = b"left-lane";
+const VOID_ABOVE: &[u8] = b"void-above";
 
 /// The one vote kept of a validator for a view, sequence and phase: own, or first seen.
 #[must_use]

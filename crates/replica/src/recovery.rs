@@ -21,6 +21,7 @@ use crate::epochs::EpochError;
 use crate::executions::Executions;
 use crate::fetching::Fetching;
 use crate::guard::{SignedBefore, SigningGuard};
+use crate::leaving::{Leaving, is_leaving};
 use crate::records::{self, Delivered, Record, RecordError};
 use crate::replica::Replica;
 use crate::returning::{Returning, renew};
@@ -255,6 +256,7 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
         transfer,
         is_installing: false,
         returning,
+        leaving: recovered_leaving(store, &context, me)?,
         diverged,
         awaiting: Default::default(),
         context,
@@ -372,6 +374,18 @@ fn left_behind<S: Store>(
     let Some((lane, ordered)) = records::left_lane(context.epoch).read(store)? else { return Ok(Vec::new()) };
     let bundles = records::bundles_of(store, before, lane, ordered)?;
     Ok(bundles.into_iter().flat_map(|bundle| bundle.operations).collect())
+}
+
+/// protocol §8.4: what somebody who was removed hands over.
+fn recovered_leaving<S: Store>(store: &S, context: &Context, me: ValidatorIndex) -> Result<Leaving, RecordError> {
+    let Some(before) = context.epoch.previous().filter(|_| is_leaving(context, me)) else {
+        return Ok(Leaving::default());
+    };
+    let Some((lane, ordered)) = records::left_lane(context.epoch).read(store)? else { return Ok(Leaving::default()) };
+    let bundles = records::bundles_of(store, before, lane, ordered)?;
+    // A validator's own word is for the epoch that it names alone.
+    let operations = bundles.into_iter().flat_map(|bundle| bundle.operations);
+    Ok(Leaving::new(operations.filter(|operation| !operation.is_own_word()).collect()))
 }
 
 /// Results and certificates above the stable checkpoint and above the sequence up to which every certificate is

@@ -21,6 +21,7 @@ use crate::execution::ExecutionJob;
 use crate::executions::Executions;
 use crate::fetching::Fetching;
 use crate::guard::SigningGuard;
+use crate::leaving::Leaving;
 use crate::outbox::{Event, Notice, Outbox};
 use crate::promising::Promises;
 use crate::records::{self, Delivered, Record, ViewState};
@@ -95,6 +96,8 @@ pub struct Replica {
     pub(crate) is_installing: bool,
     /// What brings this validator back, or in.
     pub(crate) returning: Returning,
+    /// What it hands over when it was removed.
+    pub(crate) leaving: Leaving,
     /// When the last own bundle was made, by the monotonic clock.
     pub(crate) bundled_ms: u64,
     /// Operations whose clients want a promise.
@@ -196,7 +199,7 @@ impl Replica {
             Message::Freshness(answer) => return self.on_freshness(&answer, out),
             Message::Checkpoint(checkpoint) => return self.on_checkpoint(now, from, checkpoint, out),
             Message::Chunk(chunk) => return self.on_chunk(now, from, &chunk, out),
-            Message::Operation(operation) => return self.on_own_word(operation),
+            Message::Operation(operation) => return self.on_foreign_operation(from, operation),
             Message::Request(Request::Freshness(nonce)) => return self.answer_freshness(from, nonce, out),
             Message::Evidence(evidence) => return self.on_evidence(from, *evidence, out),
             Message::EvidenceHeld(id) => return self.on_evidence_held(from, id),
@@ -422,6 +425,7 @@ impl Replica {
             self.send_status(out);
         }
         self.ask_to_return(now, out);
+        self.hand_over(now, out);
         self.end_epoch_if_over(out);
         self.begin_anew_if_behind(out);
     }

@@ -15,8 +15,10 @@ use quorate_types::message::Message;
 use quorate_types::operation::{Operation, OperationBuilder, Ready, Rejoin, SystemChange};
 use quorate_types::set::LearnerRole;
 
+use crate::leaving::is_leaving;
 use crate::outbox::Outbox;
 use crate::records::{self, RecordError};
+use crate::recovery::RecoverError;
 use crate::replica::Replica;
 use crate::standing::{Ended, Quarantine, Standing};
 
@@ -71,14 +73,34 @@ pub(crate) fn renew<S: Store>(
     if is_mended_otherwise || known != Some(incarnation) {
         return Ok(incarnation);
     }
+    begin_as(store, fresh)?;
+    Ok(fresh)
+}
+
+/// An operator's word that this store may not be the one that signed last, whatever guard file and peers can show: it is
+/// another incarnation from now on, signs nothing in the present epoch, and comes back by `Rejoin` (protocol §7.3, §7.4).
+///
+/// # Errors
+/// If the store belongs to no cluster yet, so that nothing was ever signed with it, or fails.
+pub fn quarantine<S: Store>(store: &S, fresh: [u8; 32]) -> Result<(), RecoverError> {
+    if !records::cluster().is_kept(store)? {
+        return Err(RecoverError::NotCreated("cluster"));
+    }
+    Ok(begin_as(store, fresh)?)
+}
+
+/// The store is the incarnation `fresh` from now on.
+fn begin_as<S: Store>(store: &S, fresh: [u8; 32]) -> Result<(), RecordError> {
     let mut batch = WriteBatch::new();
     records::incarnation().put(&mut batch, &Digest::new(fresh));
     // The guard file of the new incarnation begins anew, and so does the counting of its batches.
     records::batch_number().put(&mut batch, &0);
     let ended = records::ended();
-    batch.delete(ended.family(), ended.key());
-    store.write(batch, Durability::Synced)?;
-    Ok(fresh)
+    // A new nonce answers what was signed elsewhere; a divergence is repaired, and an alarm stays (protocol §8.2).
+    if ended.read(store)? == Some(Ended::OtherSelf) {
+        batch.delete(ended.family(), ended.key());
+    }
+    Ok(store.write(batch, Durability::Synced)?)
 }
 
 impl Replica {
@@ -146,12 +168,18 @@ impl Replica {
         (0..few).filter_map(|at| others.get(first.wrapping_add(at) % others.len()).copied()).collect()
     }
 
-    /// A validator's word that it wants (back) in; this validator bundles it like an operation of its own clients.
-    pub(crate) fn on_own_word(&mut self, operation: Arc<Operation>) {
+    /// A validator's word that it wants (back) in, or what somebody who leaves hands over (protocol §8.4): this validator
+    /// bundles it like an operation of its own clients. Of nobody else an operation is taken that comes alone.
+    pub(crate) fn on_foreign_operation(&mut self, from: ValidatorIndex, operation: Arc<Operation>) {
         let author = operation.author();
         let mut everyone = self.context.set.everyone();
-        let is_for_others = operation.content().system.as_ref().is_some_and(SystemChange::is_bundled_by_others);
-        if is_for_others && self.standing.signs() && everyone.any(|(_, info)| info.consensus_key == author) {
+        let is_taken = if operation.is_own_word() {
+            let is_for_others = operation.content().system.as_ref().is_some_and(SystemChange::is_bundled_by_others);
+            is_for_others && everyone.any(|(_, info)| info.consensus_key == author)
+        } else {
+            is_leaving(&self.context, from)
+        };
+        if self.standing.signs() && is_taken {
             self.lanes.submit(operation);
         }
     }

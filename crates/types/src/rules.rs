@@ -95,7 +95,7 @@ pub enum RuleFault {
     /// What is said of the next epoch isn't what the epoch before certified.
     #[error("the start of epoch {0} isn't in the state that was certified for it")]
     OtherStart(Epoch),
-    /// An operation came alone that isn't a validator's word about its own store.
+    /// An operation came alone that isn't a validator's word about its own store, in an epoch in which nobody leaves.
     #[error("an operation outside of a bundle that is no validator's word about its own store")]
     NotAnOwnWord,
     /// A segment is empty or longer than allowed.

@@ -373,9 +373,11 @@ impl<'a> Checks<'a> {
         Ok(())
     }
 
-    /// An operation that comes alone: a validator's word about its own store, nothing else.
+    /// An operation that comes alone: a validator's word about its own store; or, where somebody leaves, what that one
+    /// hands over (protocol §8.4). Whether it is that one who sends it, the replica tells.
     fn own_word(&mut self, operation: &Operation) -> Result<(), PeerFault> {
-        if !operation.is_own_word() {
+        let leaves = |learner: &crate::set::Learner| learner.role == crate::set::LearnerRole::Leaving;
+        if !operation.is_own_word() && !self.context.set.learners().iter().any(leaves) {
             return Err(RuleFault::NotAnOwnWord.into());
         }
         self.operation(0, operation)

@@ -18,7 +18,7 @@ use quorate_types::vote::{Certificate, Vote};
 use super::slot::{RecordError, open};
 use super::{
     BY_DIGEST, BY_SEQUENCE, COMMITS, Delivered, EPOCHS, EVIDENCE, EXECUTION_VOTES, EXECUTIONS, ExecutedMark, Judged,
-    LEFT_LANE, NEW_VIEW, PREPARED, Place, RESULTS, VIEW_CHANGE, VOTES, ViewState,
+    LEFT_LANE, NEW_VIEW, PREPARED, Place, RESULTS, VIEW_CHANGE, VOID_ABOVE, VOTES, ViewState,
 };
 use crate::standing::Ended;
 use crate::transfer::{Divergence, TransferMark};
@@ -51,6 +51,7 @@ pub fn admit(family: Family, key: &[u8], value: &[u8]) -> Result<(), RecordError
             b"stable" | b"pruned" | b"certified" | b"swept" | b"installing" | b"wrong-from" => {
                 reads::<Sequence>(family, key, value)
             }
+            key if key.starts_with(VOID_ABOVE) => reads::<Delivered>(family, key, value),
             _ => unknown(),
         },
         Family::Protocol if key == b"view" => reads::<ViewState>(family, key, value),

@@ -17,8 +17,10 @@ use quorate_types::view_change::{NewView, ViewChangeMessage};
 use quorate_types::vote::{Certificate, Vote};
 
 use super::slot::{RecordError, open};
+use super::values::Delivered;
 use super::{
-    BY_DIGEST, BY_SEQUENCE, COMMITS, EVIDENCE, EXECUTION_VOTES, EXECUTIONS, NEW_VIEW, RESULTS, VIEW_CHANGE, VOTES, key,
+    BY_DIGEST, BY_SEQUENCE, COMMITS, EVIDENCE, EXECUTION_VOTES, EXECUTIONS, NEW_VIEW, RESULTS, VIEW_CHANGE, VOID_ABOVE,
+    VOTES, key,
 };
 
 /// Entries read from the store at a time.
@@ -171,6 +173,18 @@ pub fn bundles_of<S: Store>(
     let from = key(&[], &[&epoch, &lane, &above.next()]);
     walk(store, Family::Bundles, from, &after(key(&[], &[&epoch, &lane])), |bundle| bundles.push(bundle))?;
     Ok(bundles)
+}
+
+/// The oldest epoch that has ended and whose void bundles may still be here, with what was delivered last in it.
+///
+/// # Errors
+/// As [`super::Slot::read`].
+pub fn oldest_void<S: Store>(store: &S) -> Result<Option<(Epoch, Delivered)>, RecordError> {
+    let entries = store.scan(Family::Meta, VOID_ABOVE, &after(VOID_ABOVE.to_vec()), 1)?;
+    let Some((key, bytes)) = entries.into_iter().next() else { return Ok(None) };
+    let epoch = Epoch::from_bytes(key.get(VOID_ABOVE.len()..).unwrap_or_default());
+    let malformed = |fault| RecordError::Malformed { family: Family::Meta, key: key.clone(), fault };
+    Ok(Some((epoch.map_err(malformed)?, open(Family::Meta, &key, &bytes)?)))
 }
 
 /// The highest number of which a bundle of a lane is kept; 0 if none is.

@@ -1,8 +1,8 @@
 //! From one epoch to the next, and the way back out of quarantine (protocol §7.4, §8.4, §8.5).
 
 use quorate_replica::machine::read;
-use quorate_replica::{GuardFile, Quarantine, Standing, records};
-use quorate_storage::StateOf;
+use quorate_replica::{Ended, Event, GuardFile, Quarantine, Standing, records};
+use quorate_storage::{Durability, MemoryStore, StateOf, Store as _, WriteBatch};
 use quorate_types::epoch::SetChange;
 use quorate_types::ids::{BundleNumber, Epoch, Sequence, ValidatorIndex, View};
 use quorate_types::message::{Message, VoteMessage};
@@ -130,6 +130,47 @@ fn a_validator_that_lost_its_store_returns_by_itself_in_the_next_epoch() {
     assert!(votes.filter(|(epoch, _, by)| *by == index(3) && *epoch == Epoch(1)).count() > 0, "it votes again");
 }
 
+/// protocol §7.3, §7.4: an operator puts a store into quarantine by hand, where nothing else could show that it isn't the
+/// one that signed last: it signs nothing in this epoch, over restarts neither, and is back in the next.
+#[test]
+fn a_store_that_was_put_into_quarantine_by_hand_signs_nothing_until_the_next_epoch() {
+    let mut cluster = Cluster::of_short_epochs(4);
+    cluster.run(20);
+    cluster.submit(3, 3);
+    cluster.run(50);
+    let (store, guard) = (cluster.hosts[3].store.clone(), cluster.hosts[3].guard.clone());
+    quorate_replica::quarantine(&store, [77; 32]).unwrap();
+    cluster.hosts[3] = cluster.boot(3, store.clone(), guard);
+    assert_eq!(cluster.hosts[3].replica.standing(), &Standing::Quarantined(Quarantine::OtherIncarnation));
+    let before = cluster.sent.len();
+    cluster.run(500);
+    cluster.restart(3);
+    cluster.run_until(120_000, |cluster| all_in(cluster, 1) && cluster.hosts[3].replica.standing().signs());
+    let signed = cluster.sent[before..].iter().filter_map(|(_, message)| voted(message));
+    assert_eq!(signed.filter(|(epoch, _, by)| *by == index(3) && *epoch == Epoch(0)).count(), 0);
+    let executed = cluster.executed()[0];
+    cluster.submit(3, 3);
+    cluster.run(3_000);
+    cluster.assert_agreed(executed + 1);
+}
+
+/// protocol §7.4, §8.2: another nonce answers what the key signed elsewhere, and nothing else: an alarm stays.
+#[test]
+fn quarantine_by_hand_forgets_no_alarm_and_no_divergence() {
+    for (ended, stays) in
+        [(Ended::OtherSelf, false), (Ended::Alarm(Sequence(3)), true), (Ended::Diverged(Sequence(3)), true)]
+    {
+        let store = Cluster::new(4).another_store([7; 32]);
+        let mut batch = WriteBatch::new();
+        records::ended().put(&mut batch, &ended);
+        store.write(batch, Durability::Synced).unwrap();
+        quorate_replica::quarantine(&store, [77; 32]).unwrap();
+        assert_eq!(records::ended().read(&store).unwrap(), stays.then_some(ended));
+    }
+    let nobodys = MemoryStore::new();
+    assert!(quorate_replica::quarantine(&nobodys, [77; 32]).is_err(), "it was never anybody's");
+}
+
 /// protocol §7.2, §7.4: a store whose guard file is gone gets another nonce, for good: whatever shows later, it signs
 /// nothing more in this epoch, and comes back in the next.
 #[test]
@@ -176,4 +217,36 @@ fn a_fifth_validator_joins_and_leaves() {
     let votes = cluster.sent[before..].iter().filter_map(|(_, message)| voted(message));
     assert_eq!(votes.filter(|(_, _, by)| *by == index(4)).count(), 0);
     assert_eq!(key(1, 4).public(), cluster.newcomer(4).consensus_key);
+}
+
+/// protocol §8.4: what the last bundles of a validator that leaves hold, and its epoch didn't order, others order in the
+/// next; of nobody else operations are taken that come alone.
+#[test]
+fn a_removed_validator_hands_its_operations_to_others() {
+    let mut cluster = Cluster::of_short_epochs(5);
+    cluster.run(20);
+    cluster.submit(4, 3);
+    cluster.run(50);
+    carry(&mut cluster, &[SetChange::Remove { name: "v4".to_owned() }]);
+    // Its last bundle reaches nobody: neither sent nor asked for.
+    let is_bundle = |message: &Message| matches!(message, Message::Bundle(_));
+    cluster.links = Box::new(move |from, _, message| from != 4 || !is_bundle(message));
+    cluster.tamper = Box::new(move |from, _, answer| match answer {
+        Message::Bundle(_) if from == 4 => vec![],
+        answer => vec![answer],
+    });
+    let operation = cluster.next_operation();
+    let id = operation.id();
+    cluster.hand_over(4, vec![Event::Operation(operation)]);
+    cluster.run_until(200_000, |cluster| all_in(cluster, 1));
+    assert_eq!(cluster.hosts[0].context.set.size(), 4);
+    let executed = |cluster: &Cluster| read::executed(&StateOf(&cluster.hosts[0].store), &id).unwrap().is_some();
+    assert!(!executed(&cluster), "its epoch didn't order it");
+    cluster.run_until(20_000, executed);
+    // A validator that stays may not do the same: its clients' operations go into its own bundles.
+    let alone = cluster.next_operation();
+    let message = Message::Operation(std::sync::Arc::clone(&alone));
+    cluster.deliver(1, 2, message);
+    cluster.run(2_000);
+    assert_eq!(read::executed(&StateOf(&cluster.hosts[0].store), &alone.id()).unwrap(), None);
 }

@@ -8,6 +8,7 @@ pub mod backup;
 pub mod bench;
 pub mod connect;
 pub mod db;
+pub mod define_kind;
 pub mod demo;
 pub mod evidence;
 pub mod files;
@@ -23,6 +24,7 @@ pub mod paint;
 pub mod progress;
 pub mod promise;
 pub mod proof;
+pub mod quarantine;
 pub mod receipt;
 pub mod start;
 pub mod status;
@@ -51,11 +53,13 @@ enum Command {
     LogFilter(admin::LogFilterArgs),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
+    Quarantine(quarantine::QuarantineArgs),
     Db(db::DbArgs),
     Keygen(keygen::KeygenArgs),
     Submit(Box<submit::SubmitArgs>),
     Propose(Box<membership::ProposeArgs>),
     Approve(membership::ApproveArgs),
+    DefineKind(define_kind::DefineKindArgs),
     Get(get::GetArgs),
     Watch(watch::WatchArgs),
     Status(status::StatusArgs),
@@ -114,11 +118,13 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::LogFilter(args) => wait(args.run()),
         Command::Backup(args) => wait(args.run()),
         Command::Restore(args) => args.run(),
+        Command::Quarantine(args) => args.run(),
         Command::Db(args) => args.run(),
         Command::Keygen(args) => args.run(),
         Command::Submit(args) => wait(args.run()),
         Command::Propose(args) => wait(args.run()),
         Command::Approve(args) => wait(args.run()),
+        Command::DefineKind(args) => wait(args.run()),
         Command::Get(args) => wait(args.run()),
         Command::Watch(args) => wait(args.run()),
         Command::Status(args) => wait(args.run()),

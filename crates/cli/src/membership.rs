@@ -138,7 +138,7 @@ impl ApproveArgs {
 }
 
 /// Signs and submits a system operation, and prints its receipt.
-async fn submit(
+pub(crate) async fn submit(
     change: SystemChange,
     cluster: &ClusterArgs,
     author: &AuthorArgs,

@@ -1,5 +1,6 @@
 //! `quorate status`: all validators, each asked itself, and their states compared.
 
+mod changes;
 mod table;
 pub mod verify;
 
@@ -113,6 +114,7 @@ fn status_json(status: &StatusResponse) -> Json {
         "committed": status.committed, "executed": status.executed, "certified": status.certified,
         "stable": status.stable, "block_time_ms": status.block_time_ms,
         "proposal": hex_of_bytes(&status.proposal), "receipts_root": hex_of_bytes(&status.receipts_root),
+        "changes": status.changes.as_ref().map(changes::to_json),
         "peers": peers.collect::<Vec<_>>(),
     })
 }

@@ -6,6 +6,7 @@
 
 mod access;
 mod admin;
+mod changes;
 mod cluster;
 mod door;
 mod entities;
@@ -57,6 +58,8 @@ pub(crate) struct Api<S: Store> {
     pub(crate) me: ValidatorIndex,
     pub(crate) context: Arc<Context>,
     pub(crate) kinds: Arc<Kinds>,
+    /// So many administrators must approve a change.
+    pub(crate) approvals_needed: usize,
     pub(crate) config: ClientsConfig,
     pub(crate) clock: Clock,
     pub(crate) ledger: Arc<Ledger<S>>,

@@ -64,6 +64,15 @@ pub struct GenesisValidator {
     pub client_address: Option<String>,
 }
 
+/// Reads a kind that stands by itself, with the fields that it has in a genesis file (data-model §2.2): what an
+/// administrator defines later.
+///
+/// # Errors
+/// The first thing found wrong, with its place and what is allowed there.
+pub fn parse_kind(text: &str) -> Result<Kind, GenesisError> {
+    check::kind(raw::read_kind(text)?, &str::to_owned)
+}
+
 /// Who may change the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Administrators {

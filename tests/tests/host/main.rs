@@ -12,6 +12,7 @@ mod deploy;
 mod disks;
 mod hostile;
 mod languages;
+mod membership;
 mod network;
 mod operator;
 mod peers;

@@ -109,7 +109,11 @@ impl Rules {
         named.into_iter().map(|text| self.kind(text, administrators)).collect()
     }
 
-    fn kind(&self, text: &str, administrators: &[PublicKey]) -> anyhow::Result<Kind> {
+    /// The kind that `text`, NAME:TYPE, stands for.
+    ///
+    /// # Errors
+    /// If there is no such type.
+    pub(crate) fn kind(&self, text: &str, administrators: &[PublicKey]) -> anyhow::Result<Kind> {
         let Some((name, type_name)) = text.split_once(':') else {
             bail!("the kind {text:?} has no type; write it as NAME:TYPE, such as invoice:document");
         };

@@ -94,8 +94,7 @@ pub fn genesis(config: &NodeConfig) -> anyhow::Result<Genesis> {
 /// # Errors
 /// If it can't be written.
 pub fn renew(path: &Path) -> anyhow::Result<()> {
-    let store = RocksStore::open(path, &small())
-        .with_context(|| format!("opening the restored store in {}", path.display()))?;
+    let store = open_to_write(path)?;
     let mut batch = WriteBatch::new();
     records::incarnation().put(&mut batch, &Digest::new(files::random()?));
     store.write(batch, Durability::Synced).context("writing the store's new incarnation nonce")
@@ -113,6 +112,14 @@ pub fn renew_guard_file(paths: &Paths, store: &Path) -> anyhow::Result<()> {
     let incarnation = records::incarnation().read(&open_to_read(store)?)?;
     GuardFile::create(&paths.guard_file, incarnation.map_or([0; 32], |nonce| *nonce.as_bytes()))?;
     Ok(())
+}
+
+/// Opens a store at rest, to write a few records.
+///
+/// # Errors
+/// If it can't be opened: a validator has it open, or it is damaged.
+pub fn open_to_write(path: &Path) -> anyhow::Result<RocksStore> {
+    RocksStore::open(path, &small()).with_context(|| format!("opening the store in {}", path.display()))
 }
 
 /// Opens a store for looking at it: nothing in it is changed. A store at rest is meant: a process that has it open

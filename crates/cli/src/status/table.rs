@@ -7,7 +7,7 @@ use quorate_client::ClientFault;
 use quorate_client::pb::cluster::v1::{Mode, StatusResponse, SuspicionLevel, ValidatorStatus};
 use quorate_types::genesis::Genesis;
 
-use super::Answer;
+use super::{Answer, changes};
 use crate::paint;
 
 const HEADER: [&str; 10] =
@@ -66,6 +66,9 @@ pub(super) fn render(genesis: &Genesis, answers: &[Answer]) -> String {
                 "{evidence} pieces of evidence are kept against {name}: `quorate evidence list` shows them"
             )));
         }
+    }
+    if let Some(newest) = statuses.values().max_by_key(|status| status.executed) {
+        remarks.extend(changes::remarks(newest));
     }
     let remarks = remarks.iter().map(|remark| format!("\n{remark}"));
     format!("{}{}", colour(table.to_string()), remarks.collect::<String>())

@@ -326,6 +326,7 @@ impl<S: Store, C: Connector> Base<S, C> {
             me: self.identity.me,
             context: Arc::clone(&self.identity.context),
             kinds: Arc::clone(&self.kinds),
+            approvals_needed: self.administrators.threshold,
             clock: self.environment.clock.clone(),
             ledger: Arc::clone(&self.ledger),
             intake: engine.intake,

@@ -163,6 +163,7 @@ impl<S: Store> Api<S> {
             receipts_root: wire(&execution.map_or(Digest::ZERO, |execution| execution.receipts_root)),
             validators: self.validator_statuses(&status),
             dump: None,
+            changes: self.changes(),
         })
     }
 

@@ -134,16 +134,21 @@ fn kinds(raw: Vec<RawKind>) -> Checked<Vec<Kind>> {
     for (index, raw) in raw.into_iter().enumerate() {
         let field = |name: &str| format!("kinds[{index}].{name}");
         names.admit(raw.name.clone(), field("name"))?;
-        let entity_type = entity_type(&raw, &field)?;
-        kinds.push(Kind {
-            consistency: consistency(&raw, field("consistency"))?,
-            entity_type,
-            schema: raw.schema.map(|schema| self::schema(schema, entity_type, &field)).transpose()?,
-            access: access(raw.access, &field("access"))?,
-            name: name(&field("name"), raw.name)?,
-        });
+        kinds.push(kind(raw, &field)?);
     }
     Ok(kinds)
+}
+
+/// One kind; `field` says where its fields stand.
+pub(super) fn kind(raw: RawKind, field: &impl Fn(&str) -> String) -> Checked<Kind> {
+    let entity_type = entity_type(&raw, field)?;
+    Ok(Kind {
+        consistency: consistency(&raw, field("consistency"))?,
+        entity_type,
+        schema: raw.schema.map(|schema| self::schema(schema, entity_type, field)).transpose()?,
+        access: access(raw.access, &field("access"))?,
+        name: name(&field("name"), raw.name)?,
+    })
 }
 
 fn consistency(raw: &RawKind, field: String) -> Checked<Consistency> {

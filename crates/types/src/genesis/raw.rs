@@ -109,6 +109,14 @@ pub(super) fn read(text: &str) -> Result<RawGenesis, GenesisError> {
     Ok(toml::from_str(text)?)
 }
 
+/// Reads a kind that stands by itself in a file, with the fields that it has in a genesis.
+pub(super) fn read_kind(text: &str) -> Result<RawKind, GenesisError> {
+    let table: Table = text.parse()?;
+    admit_names(&table, "", KIND)?;
+    inside(&table, "", "access", ACCESS)?;
+    Ok(toml::from_str(text)?)
+}
+
 /// Checks the names in the table or the array of tables at `field`.
 fn inside(table: &Table, above: &str, field: &str, known: &[&str]) -> Result<(), GenesisError> {
     members(table, above, field).into_iter().try_for_each(|(path, inner)| admit_names(inner, &path, known))

@@ -1,20 +1,15 @@
 //! One container for all kinds of proof: what lies in proof files and travels to clients (data-model §4.8).
 
-use quorate_crypto::sha256;
 use quorate_types::codec::{Canonical, DecodeError, Reader};
 use quorate_types::ids::Epoch;
 
 use crate::file;
 use crate::{
-    EpochInfo, FormatFault, OrderProof, ProofFault, ReceiptProof, StateProof, VerifiedOrder, VerifiedReceipt,
-    VerifiedState,
+    EpochInfo, OrderProof, ProofFault, ReceiptProof, StateProof, VerifiedOrder, VerifiedReceipt, VerifiedState,
 };
 
 /// What a proof file starts with.
 const MAGIC: &str = "quorate-proof";
-
-/// The SHA-256 of all before it ends the file.
-const SUM_BYTES: usize = 32;
 
 const RECEIPT: u8 = 1;
 const STATE: u8 = 2;
@@ -56,10 +51,7 @@ impl Proof {
     /// The content of a proof file; also how proofs travel to clients.
     #[must_use]
     pub fn to_file(&self) -> Vec<u8> {
-        let mut bytes = file::write(MAGIC, self);
-        let sum = sha256(&[&bytes]);
-        bytes.extend_from_slice(sum.as_bytes());
-        bytes
+        file::write_summed(MAGIC, self)
     }
 
     /// Reads the content of a proof file, strictly. Nothing is verified yet but that it is as it was written: a
@@ -68,15 +60,7 @@ impl Proof {
     /// # Errors
     /// [`ProofFault::Format`].
     pub fn from_file(bytes: &[u8]) -> Result<Self, ProofFault> {
-        if !bytes.starts_with(MAGIC.as_bytes()) {
-            return Err(FormatFault::Magic { expected: MAGIC }.into());
-        }
-        let sum_at = bytes.len().checked_sub(SUM_BYTES).ok_or(FormatFault::Damaged)?;
-        let (content, sum) = bytes.split_at(sum_at);
-        if sha256(&[content]).as_bytes() != sum {
-            return Err(FormatFault::Damaged.into());
-        }
-        Ok(file::read(MAGIC, content)?)
+        Ok(file::read_summed(MAGIC, bytes)?)
     }
 
     /// Checks everything against one epoch.

@@ -2,8 +2,10 @@
 
 use quorate_crypto::Digest;
 use quorate_types::codec::DecodeError;
-use quorate_types::ids::{ClusterId, Sequence, ValidatorIndex};
+use quorate_types::ids::{ClusterId, Epoch, Sequence, ValidatorIndex};
 use quorate_types::rules::RuleFault;
+
+use crate::Checkpoint;
 
 /// Why bytes are not a proof in the form of a file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,5 +91,56 @@ pub enum ProofFault {
     OtherNonce {
         /// Who signed it.
         signer: ValidatorIndex,
+    },
+    /// The verifier knows no such epoch.
+    #[error("it is of epoch {found}; the chain of epochs at hand ends at epoch {newest}")]
+    UnknownEpoch {
+        /// The epoch.
+        found: Epoch,
+        /// The newest one known.
+        newest: Epoch,
+    },
+    /// The validators of the epoch had no say about this sequence: whoever has their keys signs what it likes.
+    #[error("it is of epoch {epoch}, to which sequence {sequence} doesn't belong (protocol §8.4)")]
+    OutsideEpoch {
+        /// The epoch.
+        epoch: Epoch,
+        /// The sequence.
+        sequence: Sequence,
+    },
+    /// A chain of epochs is of another cluster.
+    #[error("the chain of epochs is of cluster {found}, the genesis of {expected}")]
+    OtherCluster {
+        /// The genesis's.
+        expected: ClusterId,
+        /// The chain's.
+        found: ClusterId,
+    },
+    /// A link of a chain of epochs doesn't hold.
+    #[error("the start of epoch {epoch} doesn't hold: {fault}")]
+    Start {
+        /// Of which epoch.
+        epoch: Epoch,
+        /// What doesn't hold.
+        fault: Box<Self>,
+    },
+    /// A chain of epochs contradicts the trusted checkpoint.
+    #[error(
+        "the chain of epochs contradicts the trusted checkpoint {trusted}: it leads to {found}. Either the \
+         checkpoint is of another cluster or mistyped, or the chain is a forgery"
+    )]
+    OtherCheckpoint {
+        /// The one trusted.
+        trusted: Checkpoint,
+        /// The one in the chain, at that sequence or the first above it.
+        found: Checkpoint,
+    },
+    /// A chain of epochs doesn't lead to the trusted checkpoint yet, so nothing in it is believed.
+    #[error("the chain of epochs at hand ends at sequence {newest}, before the trusted checkpoint {trusted}")]
+    BeforeCheckpoint {
+        /// The one trusted.
+        trusted: Checkpoint,
+        /// Where the newest epoch known begins.
+        newest: Sequence,
     },
 }

@@ -6,12 +6,15 @@
 //! * [`StateProof`]: what an entity was after a sequence, or that it did not exist; [`sparse`] is the tree.
 //! * [`range`]: that a stretch of the state's entries is whole (protocol §8.7).
 //! * [`Proof`]: any of them, as it lies in a file.
+//! * [`EpochChain`]: what leads from the genesis to later epochs, as a file; [`Checkpoint`] names what somebody trusts.
 //!
 //! A proof is data from a stranger until `verify` has returned something: [`VerifiedReceipt`],
 //! [`VerifiedState`] and [`VerifiedOrder`] are made there alone, after every signature was checked under the one acceptance
 //! rule of `quorate-crypto`. No I/O, no clock, nothing but `types` and `crypto`: small enough for any
 //! verifier. [`EpochInfo`] follows the chain of checkpoint certificates over epochs.
 
+mod chain;
+mod checkpoint;
 mod container;
 mod epoch;
 mod fault;
@@ -24,6 +27,8 @@ mod verifier;
 
 pub use quorate_types::{merkle, sparse};
 
+pub use self::chain::EpochChain;
+pub use self::checkpoint::{Checkpoint, NoCheckpoint};
 pub use self::container::{Proof, Proven};
 pub use self::epoch::EpochInfo;
 pub use self::fault::{FormatFault, ProofFault};

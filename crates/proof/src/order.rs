@@ -49,6 +49,9 @@ impl OrderProof {
     pub fn verify(&self, epoch: &EpochInfo) -> Result<VerifiedOrder, ProofFault> {
         let found = self.segment.certificate.epoch;
         admit_segment(&self.segment, found, epoch.set_of(found)?.quorum())?;
+        for proposal in &self.segment.proposals {
+            epoch.admit_sequence(found, proposal.sequence)?;
+        }
         epoch.verify_statements(self.segment.certificate.votes())?;
         Ok(VerifiedOrder { proposals: self.segment.proposals.clone() })
     }

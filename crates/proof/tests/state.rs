@@ -50,7 +50,12 @@ impl State {
             receipts_root: Digest::ZERO,
         };
         let path = path(&self.leaves(), &sha256(&[&state_key(&name)]));
-        StateProof { entity: name, record, path, certificate: certificate(epoch, execution, signers) }
+        StateProof {
+            entity: name,
+            record,
+            path,
+            certificate: certificate(epoch, execution, signers.iter().map(|index| (*index, *index))),
+        }
     }
 }
 

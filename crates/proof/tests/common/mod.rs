@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quorate_crypto::{Scheme, SecretKey, sha256};
 use quorate_proof::EpochInfo;
 use quorate_types::execution::{Execution, ExecutionCertificate, ExecutionVote};
-use quorate_types::ids::{ClusterId, Epoch, ValidatorIndex};
+use quorate_types::ids::{ClusterId, ValidatorIndex};
 use quorate_types::set::{ValidatorInfo, ValidatorSet};
 use quorate_types::signed::signing_bytes;
 
@@ -25,19 +25,19 @@ pub(crate) fn epoch_of(cluster: &[u8]) -> EpochInfo {
             peer_address: format!("localhost:{index}"),
         })
         .collect();
-    EpochInfo {
-        cluster: ClusterId(sha256(&[cluster])),
-        scheme: Scheme::Ed25519,
-        epoch: Epoch(0),
-        set: Arc::new(ValidatorSet::new(validators).expect("four validators")),
-        earlier: Default::default(),
-    }
+    let set = Arc::new(ValidatorSet::new(validators).expect("four validators"));
+    EpochInfo::first(ClusterId(sha256(&[cluster])), Scheme::Ed25519, set)
 }
 
-pub(crate) fn certificate(epoch: &EpochInfo, execution: Execution, signers: &[u16]) -> ExecutionCertificate {
-    let signatures = signers.iter().map(|index| {
-        let vote = ExecutionVote { execution, validator: ValidatorIndex(*index) };
-        (vote.validator, key(*index).sign(&signing_bytes(&epoch.cluster, &vote)))
+/// A certificate of the validators with these indices, each with its key's number.
+pub(crate) fn certificate(
+    epoch: &EpochInfo,
+    execution: Execution,
+    signers: impl IntoIterator<Item = (u16, u16)>,
+) -> ExecutionCertificate {
+    let signatures = signers.into_iter().map(|(index, number)| {
+        let vote = ExecutionVote { execution, validator: ValidatorIndex(index) };
+        (vote.validator, key(number).sign(&signing_bytes(&epoch.cluster, &vote)))
     });
     ExecutionCertificate { execution, signatures: signatures.collect() }
 }

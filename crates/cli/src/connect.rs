@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use quorate_client::{Client, ClientConfig, FileNonces, ReadToken, RetryPolicy, Signer};
+use quorate_client::{Checkpoint, Client, ClientConfig, FileNonces, ReadToken, RetryPolicy, Signer};
 use quorate_crypto::PublicKey;
 use quorate_types::ids::ClusterId;
 use quorate_types::parameters::NONCE_WINDOW;
@@ -42,6 +42,10 @@ pub struct ClusterArgs {
     #[arg(long, global = true)]
     pub plaintext: bool,
 
+    /// A checkpoint that the chain of epochs must lead to, as `quorate status` prints it
+    #[arg(long, value_name = "SEQUENCE:DIGEST", global = true)]
+    pub trust: Option<Checkpoint>,
+
     /// How long to try, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, global = true)]
     pub patience: u64,
@@ -57,6 +61,7 @@ impl ClusterArgs {
             authority: None,
             endpoints: Vec::new(),
             plaintext: false,
+            trust: None,
             patience: 60,
         }
     }
@@ -83,7 +88,10 @@ impl ClusterArgs {
         let total = Duration::from_secs(self.patience);
         let default = RetryPolicy::default();
         let retry = RetryPolicy { total, attempt: default.attempt.min(total), ..default };
-        let config = ClientConfig::new(&genesis, endpoints)?.with_retry(retry);
+        let mut config = ClientConfig::new(&genesis, endpoints)?.with_retry(retry);
+        if let Some(trusted) = self.trust {
+            config = config.with_trust(trusted)?;
+        }
         if self.plaintext {
             return Ok(Client::new(config)?);
         }

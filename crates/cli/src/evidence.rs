@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
-use quorate_accountability::file::{first_epoch, from_file};
+use quorate_accountability::file::from_file;
 use quorate_client::Client;
 use quorate_client::pb::cluster::v1::EvidenceItem;
 use quorate_crypto::Digest;
 use quorate_types::evidence::{Accused, Evidence};
-use quorate_types::genesis::Genesis;
+use quorate_types::verified::Context;
 use serde_json::{Value as Json, json};
 
 use crate::connect::ClusterArgs;
+use crate::epochs::{Known, KnownArgs};
 use crate::files::{self, Readers};
 use crate::json::hex_of_bytes;
 
@@ -51,7 +52,7 @@ struct ListEvidence {
     cluster: ClusterArgs,
 }
 
-/// Fetches one piece, judges it against the genesis, and says what it holds.
+/// Fetches one piece, judges it against the genesis and the chain of epochs, and says what it holds.
 #[derive(Args, Debug)]
 struct ShowEvidence {
     /// Its id, or as many of its first digits as tell it from others
@@ -75,15 +76,14 @@ struct ExportEvidence {
     cluster: ClusterArgs,
 }
 
-/// Judges an evidence file against a genesis file. Asks nobody and needs no network.
+/// Judges an evidence file against a genesis file, and the chain of epochs from there. Asks nobody and needs no network.
 #[derive(Args, Debug)]
 struct VerifyEvidence {
     /// The evidence file
     file: PathBuf,
 
-    /// The cluster's genesis file
-    #[arg(long, value_name = "FILE")]
-    genesis: PathBuf,
+    #[command(flatten)]
+    known: KnownArgs,
 
     /// Prints JSON
     #[arg(long)]
@@ -110,16 +110,16 @@ impl EvidenceArgs {
             EvidenceCommand::List(args) => args.run().await,
             EvidenceCommand::Show(args) => {
                 let client = args.cluster.client()?;
-                let (evidence, _) = fetch(&client, &args.id).await?;
-                println!("{}", describe(&evidence, client.genesis()));
+                let (evidence, description, _) = fetch(&client, &args.id).await?;
+                println!("{description}");
                 println!("{evidence:#?}");
                 Ok(())
             }
             EvidenceCommand::Export(args) => {
                 let client = args.cluster.client()?;
-                let (evidence, content) = fetch(&client, &args.id).await?;
+                let (_, description, content) = fetch(&client, &args.id).await?;
                 files::create(&args.output, &content, Readers::All)?;
-                println!("{}", describe(&evidence, client.genesis()));
+                println!("{description}");
                 Ok(())
             }
             EvidenceCommand::Verify(args) => args.run(),
@@ -187,8 +187,8 @@ fn item_json(item: &EvidenceItem, keepers: usize) -> Json {
     })
 }
 
-/// The piece whose id begins so, judged, with its file.
-async fn fetch(client: &Client, id: &str) -> anyhow::Result<(Evidence, Vec<u8>)> {
+/// The piece whose id begins so, judged, with whom it convicts of what, and its file.
+async fn fetch(client: &Client, id: &str) -> anyhow::Result<(Evidence, String, Vec<u8>)> {
     let (kept, answered) = kept_by_all(client).await?;
     let named: Vec<&Vec<u8>> = kept.keys().filter(|known| hex_of_bytes(known).starts_with(id)).collect();
     let id = match named.as_slice() {
@@ -200,9 +200,11 @@ async fn fetch(client: &Client, id: &str) -> anyhow::Result<(Evidence, Vec<u8>)>
         let Ok(items) = client.evidence(position, Some(id)).await else { continue };
         let Some(item) = items.into_iter().next() else { continue };
         let evidence = from_file(&item.content)?;
-        evidence.verify(&first_epoch(client.genesis())).context("what a validator shows proves nothing")?;
+        let known = Known::at(client, evidence.epoch()).await?;
+        let context = known.context(evidence.epoch(), "evidence")?;
+        evidence.verify(context).context("what a validator shows proves nothing")?;
         ensure!(evidence.id() == id, "a validator shows other evidence than it was asked for");
-        return Ok((evidence, item.content.to_vec()));
+        return Ok((evidence.clone(), describe(&evidence, context), item.content.to_vec()));
     }
     bail!("no validator gives this piece of evidence any more")
 }
@@ -225,10 +227,10 @@ pub async fn hand_in(client: &Client, file: &[u8]) -> anyhow::Result<usize> {
 
 impl VerifyEvidence {
     fn run(self) -> anyhow::Result<()> {
-        let genesis = files::read(&self.genesis)?;
-        let genesis = Genesis::parse(&genesis).with_context(|| self.genesis.display().to_string())?;
+        let known = self.known.load()?;
         let evidence = from_file(&files::read(&self.file)?).with_context(|| self.file.display().to_string())?;
-        evidence.verify(&first_epoch(&genesis)).with_context(|| self.file.display().to_string())?;
+        let context = known.context(evidence.epoch(), "evidence")?;
+        evidence.verify(context).with_context(|| self.file.display().to_string())?;
         if self.json {
             let (validator, author) = match evidence.accused() {
                 Accused::Validator(validator) => (Some(validator.0), None),
@@ -237,19 +239,18 @@ impl VerifyEvidence {
             let id = evidence.id().to_string();
             println!("{:#}", json!({ "id": id, "kind": evidence.kind(), "validator": validator, "author": author }));
         } else {
-            println!("{}", describe(&evidence, &genesis));
+            println!("{}", describe(&evidence, context));
         }
         Ok(())
     }
 }
 
 /// Whom it convicts of what.
-fn describe(evidence: &Evidence, genesis: &Genesis) -> String {
+fn describe(evidence: &Evidence, context: &Context) -> String {
     let accused = match evidence.accused() {
         Accused::Author(author) => format!("author {author}"),
         Accused::Validator(validator) => {
-            let set = genesis.validator_set();
-            let name = set.validator(validator).map_or_else(String::new, |info| info.name.clone());
+            let name = context.set.validator(validator).map_or("", |info| info.name.as_str());
             format!("validator {validator} ({name})")
         }
     };

@@ -10,6 +10,7 @@ pub mod connect;
 pub mod db;
 pub mod define_kind;
 pub mod demo;
+pub mod epochs;
 pub mod evidence;
 pub mod files;
 pub mod forensics;
@@ -68,6 +69,8 @@ enum Command {
     Receipt(receipt::ReceiptArgs),
     Proof(proof::ProofArgs),
     Promise(promise::PromiseArgs),
+    Epochs(epochs::EpochsArgs),
+    LightClient(epochs::LightClientArgs),
     Evidence(evidence::EvidenceArgs),
     Forensics(forensics::ForensicsArgs),
     Import(import::command::ImportArgs),
@@ -133,6 +136,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Receipt(args) => wait(args.run()),
         Command::Proof(args) => wait(args.run()),
         Command::Promise(args) => wait(args.run()),
+        Command::Epochs(args) => wait(args.run()),
+        Command::LightClient(args) => wait(args.run()),
         Command::Evidence(args) => wait(args.run()),
         Command::Forensics(args) => args.run(),
         Command::Import(args) => wait(args.run()),

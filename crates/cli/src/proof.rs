@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use quorate_client::{Proof, Proven, Subject, VerifiedOrder, VerifiedState};
-use quorate_proof::EpochInfo;
-use quorate_types::genesis::Genesis;
 use quorate_types::ids::{OperationId, Sequence};
 use serde_json::{Value as Json, json};
 
 use crate::connect::{self, ClusterArgs};
+use crate::epochs::KnownArgs;
 use crate::files::{self, Readers};
 use crate::submit::draft;
 use crate::{json, paint, receipt};
@@ -69,15 +68,14 @@ struct GetProof {
     cluster: ClusterArgs,
 }
 
-/// Verifies a proof file against a genesis file. Asks nobody and needs no network.
+/// Verifies a proof file against a genesis file, and the chain of epochs from there. Asks nobody and needs no network.
 #[derive(Args, Debug)]
 struct VerifyProof {
     /// The proof file
     file: PathBuf,
 
-    /// The cluster's genesis file
-    #[arg(long, value_name = "FILE")]
-    genesis: PathBuf,
+    #[command(flatten)]
+    known: KnownArgs,
 
     /// Prints JSON
     #[arg(long)]
@@ -124,11 +122,10 @@ impl GetProof {
 
 impl VerifyProof {
     fn run(self) -> anyhow::Result<()> {
-        let genesis = files::read(&self.genesis)?;
-        let genesis = Genesis::parse(&genesis).with_context(|| self.genesis.display().to_string())?;
+        let known = self.known.load()?;
         let proof = Proof::from_file(&files::read(&self.file)?)
             .with_context(|| format!("{} is no proof file", self.file.display()))?;
-        print(&proof.verify(&EpochInfo::of_genesis(&genesis))?, self.json);
+        print(&proof.verify(&known.info).map_err(|fault| known.explain(fault, "proof"))?, self.json);
         Ok(())
     }
 }

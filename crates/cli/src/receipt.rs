@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
-use quorate_proof::{EpochInfo, ReceiptProof, VerifiedReceipt};
-use quorate_types::genesis::Genesis;
+use quorate_proof::{ReceiptProof, VerifiedReceipt};
 use quorate_types::ids::OperationId;
 use quorate_types::receipt::{Location, Outcome, Receipt};
 use serde_json::{Value as Json, json};
 
 use crate::connect::ClusterArgs;
+use crate::epochs::KnownArgs;
 use crate::files::{self, Readers};
 use crate::paint;
 
@@ -49,15 +49,14 @@ struct GetReceipt {
     cluster: ClusterArgs,
 }
 
-/// Verifies a receipt file against a genesis file. Asks nobody and needs no network.
+/// Verifies a receipt file against a genesis file, and the chain of epochs from there. Asks nobody and needs no network.
 #[derive(Args, Debug)]
 struct VerifyReceipt {
     /// The receipt file
     file: PathBuf,
 
-    /// The cluster's genesis file
-    #[arg(long, value_name = "FILE")]
-    genesis: PathBuf,
+    #[command(flatten)]
+    known: KnownArgs,
 
     /// Prints JSON
     #[arg(long)]
@@ -92,13 +91,10 @@ impl GetReceipt {
 
 impl VerifyReceipt {
     fn run(self) -> anyhow::Result<()> {
-        let genesis = files::read(&self.genesis)?;
-        let genesis = Genesis::parse(&genesis).with_context(|| self.genesis.display().to_string())?;
+        let known = self.known.load()?;
         let proof = ReceiptProof::from_file(&files::read(&self.file)?)
             .with_context(|| format!("{} is no receipt file", self.file.display()))?;
-        let receipt = proof.verify(&EpochInfo::of_genesis(&genesis)).map_err(|fault| {
-            anyhow!("the receipt doesn't verify: {fault}; is this the genesis of the receipt's cluster?")
-        })?;
+        let receipt = proof.verify(&known.info).map_err(|fault| known.explain(fault, "receipt"))?;
         print(&receipt, self.json);
         Ok(())
     }

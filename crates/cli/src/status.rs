@@ -7,12 +7,15 @@ pub mod verify;
 use anyhow::ensure;
 use clap::Args;
 use quorate_client::pb::cluster::v1::StatusResponse;
-use quorate_client::{Client, ClientFault};
+use quorate_client::{Checkpoint, Client, ClientFault};
+use quorate_types::ids::Epoch;
 use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
 
 use crate::connect::ClusterArgs;
+use crate::epochs::Known;
 use crate::json::hex_of_bytes;
+use crate::paint;
 
 /// Shows where every validator stands; each is asked itself.
 #[derive(Args, Debug)]
@@ -53,10 +56,18 @@ impl StatusArgs {
         let answers = ask_all(&client).await;
         ensure!(answers.iter().any(|answer| answer.status.is_ok()), "no validator answers: {}", words(&answers));
         let verdict = if self.verify { Some(verify::compare(&client).await?) } else { None };
+        let epoch = answers.iter().filter_map(|answer| Some(answer.status.as_ref().ok()?.epoch)).max();
+        // Whom to trust is said by the chain, not by whoever answers.
+        let known = Known::at(&client, Epoch(epoch.unwrap_or_default())).await;
+        let checkpoint = known.as_ref().map(|known| (known.info.epoch, known.info.checkpoint()));
         if self.json {
-            println!("{:#}", to_json(&answers, verdict.as_ref()));
+            println!("{:#}", to_json(&answers, checkpoint.ok(), verdict.as_ref()));
         } else {
             println!("{}", table::render(client.genesis(), &answers));
+            match checkpoint {
+                Ok((epoch, checkpoint)) => println!("\nepoch {epoch} begins at checkpoint {checkpoint} (--trust)"),
+                Err(why) => println!("\n{}", paint::warning(&format!("no checkpoint to trust: {why:#}"))),
+            }
             if let Some(verdict) = &verdict {
                 println!("{}", verdict.to_text());
             }
@@ -90,12 +101,16 @@ pub async fn ask_all(client: &Client) -> Vec<Answer> {
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-fn to_json(answers: &[Answer], verdict: Option<&verify::Verdict>) -> Json {
+fn to_json(answers: &[Answer], known: Option<(Epoch, Checkpoint)>, verdict: Option<&verify::Verdict>) -> Json {
+    let checkpoint = known.map(|(epoch, checkpoint)| json!({ "epoch": epoch.0, "trust": checkpoint.to_string() }));
     let answers = answers.iter().map(|answer| match &answer.status {
         Ok(status) => json!({ "endpoint": answer.endpoint, "status": status_json(status) }),
         Err(fault) => json!({ "endpoint": answer.endpoint, "error": fault.to_string() }),
     });
-    json!({ "validators": answers.collect::<Vec<_>>(), "verification": verdict.map(verify::Verdict::to_json) })
+    json!({
+        "validators": answers.collect::<Vec<_>>(), "checkpoint": checkpoint,
+        "verification": verdict.map(verify::Verdict::to_json),
+    })
 }
 
 fn status_json(status: &StatusResponse) -> Json {

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use quorate_proof::{EpochInfo, FormatFault, ReceiptProof, ReceiptVerifier, VerifiedReceipt};
+use quorate_proof::{
+    Checkpoint, EpochChain, EpochInfo, FormatFault, ProofFault, ReceiptProof, ReceiptVerifier, VerifiedReceipt,
+};
 use quorate_transport::TcpConnector;
 use quorate_transport::channel::channel;
 use quorate_transport::fault::Reason;
@@ -16,7 +18,6 @@ use quorate_types::codec::Canonical;
 use quorate_types::epoch::EpochStart;
 use quorate_types::genesis::Genesis;
 use quorate_types::ids::{ClusterId, Epoch, OperationId};
-use quorate_types::rules::RuleFault;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
@@ -112,6 +113,12 @@ impl Client {
     #[must_use]
     pub fn genesis(&self) -> &Genesis {
         &self.inner.config.genesis
+    }
+
+    /// The checkpoint that its chain of epochs must lead to, if one was given.
+    #[must_use]
+    pub fn trusted(&self) -> Option<Checkpoint> {
+        self.inner.config.epoch.trusted()
     }
 
     /// The addresses of the validators, in the order given.
@@ -268,23 +275,43 @@ impl Client {
         self.inner.verifier.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Follows the chain of epochs up to `epoch`, by the links that a validator hands over; each verifies by the one
-    /// before (protocol §8.4).
+    /// The chain of epochs that the validator at a position hands out, verified from the genesis to its end.
+    ///
+    /// # Errors
+    /// If a link doesn't hold, the trusted checkpoint isn't reached, or there is no answer.
+    pub async fn epoch_chain(&self, position: usize) -> Result<EpochChain, ClientFault> {
+        let endpoint = self.inner.endpoints[position % self.inner.endpoints.len()].clone().within(self.attempt());
+        self.in_time(&endpoint, self.admit(&endpoint)).await?;
+        let fault = |fault| ClientFault::Proof { endpoint: endpoint.address.clone(), fault };
+        let mut known = self.inner.config.epoch.clone();
+        let mut chain = EpochChain { cluster: self.cluster(), starts: Vec::new() };
+        loop {
+            let starts = self.in_time(&endpoint, starts_after(&endpoint, known.epoch)).await?;
+            if starts.is_empty() {
+                break;
+            }
+            for start in starts {
+                known.follow(&start).map_err(fault)?;
+                chain.starts.push(start);
+            }
+        }
+        if known.is_trusted() { Ok(chain) } else { Err(fault(known.lacks(known.epoch))) }
+    }
+
+    /// Follows the chain of epochs up to `epoch`, and to the trusted checkpoint if there is one, by the links that a
+    /// validator hands over; each verifies by the one before (protocol §8.4).
     ///
     /// # Errors
     /// If a link doesn't hold, or none comes.
     pub(crate) async fn follow_to(&self, endpoint: &Endpoint, epoch: Epoch) -> Result<(), ClientFault> {
         let fault = |fault| ClientFault::Proof { endpoint: endpoint.address.clone(), fault };
         loop {
-            let newest = self.epochs().epoch;
-            if newest >= epoch {
+            let known = self.epochs();
+            let newest = known.epoch;
+            if newest >= epoch && known.is_trusted() {
                 return Ok(());
             }
-            let from = newest.next().0;
-            let asked = ClusterClient::new(endpoint.service()).epochs(EpochsRequest { from }).await;
-            let answer = asked.map_err(|status| ClientFault::of_status(&endpoint.address, status))?.into_inner();
-            for bytes in &answer.starts {
-                let start = EpochStart::from_bytes(bytes).map_err(|error| fault(FormatFault::from(error).into()))?;
+            for start in starts_after(endpoint, newest).await? {
                 let mut verifier = self.verifier();
                 // Another call may have been faster.
                 if start.definition.epoch > verifier.epoch().epoch {
@@ -292,8 +319,7 @@ impl Client {
                 }
             }
             if self.epochs().epoch == newest {
-                let rule = RuleFault::OtherEpoch { expected: newest, found: epoch };
-                return Err(fault(rule.into()));
+                return Err(fault(known.lacks(epoch)));
             }
         }
     }
@@ -318,6 +344,15 @@ impl Client {
         self.follow_to(endpoint, proof.certificate.execution.epoch).await?;
         self.verifier().verify(&proof).map_err(fault)
     }
+}
+
+/// Links of the chain of epochs, as many as a validator gives in one answer. Nothing is verified yet.
+async fn starts_after(endpoint: &Endpoint, newest: Epoch) -> Result<Vec<EpochStart>, ClientFault> {
+    let asked = ClusterClient::new(endpoint.service()).epochs(EpochsRequest { from: newest.next().0 }).await;
+    let answer = asked.map_err(|status| ClientFault::of_status(&endpoint.address, status))?.into_inner();
+    let starts = answer.starts.iter().map(|bytes| EpochStart::from_bytes(bytes)).collect::<Result<_, _>>();
+    let fault = |error| ProofFault::from(FormatFault::from(error));
+    starts.map_err(|error| ClientFault::Proof { endpoint: endpoint.address.clone(), fault: fault(error) })
 }
 
 /// What all said who were asked: who knows why nothing is ordered comes first, who said nothing last.

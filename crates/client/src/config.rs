@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_proof::EpochInfo;
+use quorate_proof::{Checkpoint, EpochInfo, ProofFault};
 use quorate_transport::channel::ChannelTiming;
 use quorate_transport::tls::{self, TlsFault};
 use quorate_types::genesis::{Genesis, GenesisError};
@@ -52,6 +52,9 @@ pub enum ConfigFault {
     /// The authority's certificate is wrong.
     #[error("the authority's certificate: {0}")]
     Tls(#[from] TlsFault),
+    /// The trusted checkpoint is none of this cluster.
+    #[error(transparent)]
+    Trust(#[from] ProofFault),
     /// There is nobody to talk to.
     #[error("no validator's client address is given")]
     NoEndpoint,
@@ -85,6 +88,16 @@ impl ClientConfig {
     /// If the PEM holds no certificate.
     pub fn with_authority(mut self, pem: &str) -> Result<Self, ConfigFault> {
         self.tls = Some(tls::client_config(pem)?);
+        Ok(self)
+    }
+
+    /// A checkpoint that somebody who is trusted has named: no answer is believed that rests on a chain of epochs
+    /// which doesn't lead there (protocol §8.4).
+    ///
+    /// # Errors
+    /// If it is the beginning of another cluster.
+    pub fn with_trust(mut self, trusted: Checkpoint) -> Result<Self, ConfigFault> {
+        self.epoch = self.epoch.trusting(trusted)?;
         Ok(self)
     }
 

@@ -44,7 +44,9 @@ mod testing;
 mod watch;
 
 pub use quorate_crypto::SecretKey;
-pub use quorate_proof::{Proof, Proven, ReceiptProof, VerifiedOrder, VerifiedReceipt, VerifiedState};
+pub use quorate_proof::{
+    Checkpoint, EpochChain, Proof, Proven, ReceiptProof, VerifiedOrder, VerifiedReceipt, VerifiedState,
+};
 pub use quorate_transport::convert::value_from_wire;
 pub use quorate_transport::fault::{ApiFault, Reason};
 pub use quorate_transport::key_file::{KeyFileError, read as read_key};

@@ -77,10 +77,11 @@ impl Client {
     pub async fn fresh(&self) -> Result<Sequence, ClientFault> {
         loop {
             let known = self.epochs().epoch;
-            match self.fresh_in_epoch().await {
-                // A validator was in a later epoch, which this client has followed it into: all are asked again.
-                Err(_) if self.epochs().epoch > known => {}
-                result => return result,
+            let result = self.fresh_in_epoch().await;
+            // Where a validator was in a later epoch, this client has followed it there: all are asked again. What the
+            // validators of an earlier one said doesn't count, even if it was a quorum of them.
+            if self.epochs().epoch == known {
+                return result;
             }
         }
     }

@@ -24,7 +24,7 @@ pub struct Checkpoint {
 
 /// Why a text names no checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a checkpoint is SEQUENCE:DIGEST: a number and 64 hexadecimal digits")]
+#[error("a checkpoint is SEQUENCE:DIGEST, as `quorate status` prints it: a number and 64 hexadecimal digits")]
 pub struct NoCheckpoint;
 
 impl Checkpoint {

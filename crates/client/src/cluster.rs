@@ -299,29 +299,25 @@ impl Client {
     }
 
     /// Follows the chain of epochs up to `epoch`, and to the trusted checkpoint if there is one, by the links that a
-    /// validator hands over; each verifies by the one before (protocol §8.4).
+    /// validator hands over; each verifies by the one before (protocol §8.4). If it doesn't lead there, nothing of it
+    /// is kept: the true chain, from another validator, couldn't go on from a forged link.
     ///
     /// # Errors
     /// If a link doesn't hold, or none comes.
     pub(crate) async fn follow_to(&self, endpoint: &Endpoint, epoch: Epoch) -> Result<(), ClientFault> {
         let fault = |fault| ClientFault::Proof { endpoint: endpoint.address.clone(), fault };
-        loop {
-            let known = self.epochs();
+        let mut known = self.epochs();
+        while known.epoch < epoch || !known.is_trusted() {
             let newest = known.epoch;
-            if newest >= epoch && known.is_trusted() {
-                return Ok(());
-            }
             for start in starts_after(endpoint, newest).await? {
-                let mut verifier = self.verifier();
-                // Another call may have been faster.
-                if start.definition.epoch > verifier.epoch().epoch {
-                    verifier.follow(&start).map_err(fault)?;
-                }
+                known.follow(&start).map_err(fault)?;
             }
-            if self.epochs().epoch == newest {
+            if known.epoch == newest {
                 return Err(fault(known.lacks(epoch)));
             }
         }
+        self.verifier().adopt(known);
+        Ok(())
     }
 
     /// The receipt that a validator answered with, verified against the genesis and the chain of epochs.
@@ -421,6 +417,25 @@ mod tests {
         assert!(fault.contains("any of 1 validators asked"), "{fault}");
         assert!(fake.was_asked_within().iter().all(|wait| *wait <= PATIENCE && !wait.is_zero()));
         assert!(!fake.was_asked_within().is_empty(), "it wasn't told");
+    }
+
+    /// protocol §8.4
+    #[tokio::test]
+    async fn a_forged_chain_that_stops_before_the_trusted_checkpoint_leaves_nothing_behind() {
+        let cluster = testing::client(["127.0.0.1:1"]).cluster();
+        let honest =
+            [(1, 1, 10), (2, 10, 20)].map(|(epoch, signer, next)| testing::epoch_start(cluster, epoch, signer, next));
+        let trusted = Checkpoint::of(&honest[1].certificate.execution);
+        let forged = vec![testing::epoch_start(cluster, 1, 1, 30)];
+        let addresses =
+            [Fake::new().hands_out(forged).start().await, Fake::new().hands_out(honest.into()).start().await];
+        let config = ClientConfig::new(&testing::genesis("test"), addresses).unwrap().with_trust(trusted).unwrap();
+        let client = Client::new(config).unwrap();
+        let [liar, sound] = [0, 1].map(|position| client.endpoint_at(position).unwrap());
+        let fault = client.follow_to(&liar, Epoch(1)).await.unwrap_err().to_string();
+        assert!(fault.contains("before the trusted checkpoint"), "{fault}");
+        client.follow_to(&sound, Epoch(2)).await.unwrap();
+        assert_eq!((client.epochs().epoch, client.epochs().is_trusted()), (Epoch(2), true));
     }
 
     #[tokio::test]

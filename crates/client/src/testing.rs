@@ -5,18 +5,24 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use quorate_crypto::{PublicKey, Scheme, SecretKey};
+use quorate_crypto::{Digest, PublicKey, Scheme, SecretKey};
 use quorate_transport::fault::ApiFault;
 use quorate_transport::pb::cluster::v1 as cluster_pb;
 use quorate_transport::pb::cluster::v1::cluster_server::{Cluster, ClusterServer};
 use quorate_transport::pb::operations::v1 as pb;
 use quorate_transport::pb::operations::v1::operations_server::{Operations, OperationsServer};
 use quorate_transport::read_token::ReadToken;
+use quorate_types::codec::Canonical;
+use quorate_types::epoch::{CURRENT, EpochDefinition, EpochStart};
+use quorate_types::execution::{Execution, ExecutionCertificate, ExecutionVote};
 use quorate_types::genesis::{Administrators, GenesisContent, GenesisValidator};
-use quorate_types::ids::ClusterId;
+use quorate_types::ids::{BlockTime, ClusterId, Epoch, Sequence, ValidatorIndex};
 use quorate_types::kind::{Access, Consistency, EntityType, Kind};
 use quorate_types::parameters::Parameters;
+use quorate_types::proposal::{Payload, Proposal};
 use quorate_types::set::ValidatorInfo;
+use quorate_types::signed::signing_bytes;
+use quorate_types::sparse::{Leaf, SparsePath};
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -72,6 +78,40 @@ pub(crate) fn signer(client: &Client) -> Signer<MemoryNonces> {
     Signer::new(key(4), client.cluster(), MemoryNonces::starting_at(1))
 }
 
+/// The start of an epoch whose only validator has the key of seed `next`, certified with that of seed `signer`, which
+/// is 1 for the validator of the genesis.
+pub(crate) fn epoch_start(cluster: ClusterId, epoch: u64, signer: u8, next: u8) -> EpochStart {
+    let sequence = Sequence(128 * epoch);
+    let info = ValidatorInfo {
+        name: "v0".to_owned(),
+        consensus_key: key(next).public(),
+        network_key: key(next + 1).public(),
+        incarnation: [next; 32],
+        peer_address: "127.0.0.1:7000".to_owned(),
+    };
+    let definition = EpochDefinition {
+        epoch: Epoch(epoch),
+        start: sequence,
+        validators: vec![info],
+        learners: vec![],
+        parameters: Parameters::default(),
+    };
+    let (parent, time, before) = (Digest::ZERO, BlockTime(epoch), Epoch(epoch - 1));
+    let proposal = Proposal { epoch: before, sequence, parent, time, payload: Payload::default() };
+    let leaf = Leaf::of(CURRENT, &definition.to_bytes());
+    let execution = Execution {
+        epoch: before,
+        sequence,
+        proposal: proposal.digest(),
+        state_root: leaf.digest(),
+        receipts_root: Digest::ZERO,
+    };
+    let vote = ExecutionVote { execution, validator: ValidatorIndex(0) };
+    let signatures = vec![(vote.validator, key(signer).sign(&signing_bytes(&cluster, &vote)))];
+    let certificate = ExecutionCertificate { execution, signatures };
+    EpochStart { definition, path: SparsePath { end: Some(leaf), siblings: vec![] }, certificate, proposal }
+}
+
 /// What a fake validator answers, and what it was asked.
 #[derive(Clone)]
 pub(crate) struct Fake(Arc<Mutex<Script>>);
@@ -84,6 +124,8 @@ struct Script {
     readers: Vec<PublicKey>,
     /// The answer to every question about an author; `None`: never one.
     author: Option<Result<pb::GetAuthorResponse, ApiFault>>,
+    /// The chain of epochs that it hands out.
+    starts: Vec<EpochStart>,
     asked_within: Vec<Duration>,
 }
 
@@ -97,6 +139,7 @@ impl Fake {
             watched_from: Vec::new(),
             readers: Vec::new(),
             author: None,
+            starts: Vec::new(),
             asked_within: Vec::new(),
         })))
     }
@@ -112,6 +155,11 @@ impl Fake {
 
     pub(crate) fn of_cluster(self, cluster: ClusterId) -> Self {
         self.script().cluster = cluster;
+        self
+    }
+
+    pub(crate) fn hands_out(self, starts: Vec<EpochStart>) -> Self {
+        self.script().starts = starts;
         self
     }
 
@@ -177,9 +225,13 @@ fn unasked<T>() -> Result<T, Status> {
 impl Cluster for Fake {
     async fn epochs(
         &self,
-        _: Request<cluster_pb::EpochsRequest>,
+        request: Request<cluster_pb::EpochsRequest>,
     ) -> Result<Response<cluster_pb::EpochsResponse>, Status> {
-        Err(Status::unimplemented("not here"))
+        let script = self.script();
+        let after = usize::try_from(request.get_ref().from.saturating_sub(1)).unwrap_or(usize::MAX);
+        let starts = script.starts.iter().skip(after).map(|start| start.to_bytes().into()).collect();
+        let newest = script.starts.len() as u64;
+        Ok(Response::new(cluster_pb::EpochsResponse { newest, starts }))
     }
 
     async fn status(

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 
-use quorate_types::epoch::EpochStart;
 use quorate_types::execution::ExecutionCertificate;
 
 use crate::{EpochInfo, ProofFault, ReceiptProof, VerifiedReceipt};
@@ -32,12 +31,11 @@ impl ReceiptVerifier {
         &self.epoch
     }
 
-    /// Goes on into the next epoch, as [`EpochInfo::follow`].
-    ///
-    /// # Errors
-    /// What doesn't hold.
-    pub fn follow(&mut self, start: &EpochStart) -> Result<(), ProofFault> {
-        self.epoch.follow(start)
+    /// Knows from now on what was followed from the epochs known here, unless it knows more by now.
+    pub fn adopt(&mut self, followed: EpochInfo) {
+        if followed.epoch > self.epoch.epoch {
+            self.epoch = followed;
+        }
     }
 
     /// As [`ReceiptProof::verify`].

@@ -141,7 +141,6 @@ async fn frames_that_have_no_place_end_the_stream() {
         ("second hello", vec![good.clone(), good.clone()], "no place"),
         ("no hello", vec![message(Bytes::from_static(b"x"))], "no place"),
         ("version", vec![hello(cluster, 1, 2)], "version 2"),
-        ("index", vec![hello(cluster, 0, 1)], "validator 0"),
     ];
     for (name, frames, expected) in cases {
         let mut client = raw_client(1, &end.address).await;

@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Ok(mutant) = std::env::var("QUORATE_MUTANT") {
         println!("cargo::rustc-cfg=mutant=\"{mutant}\"");
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    let root = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     let file = root.join("quorate/operations/v1/body.proto");
     println!("cargo::rerun-if-changed={}", file.display());
     let descriptors = protox::compile([&file], [&root])?;

@@ -437,7 +437,7 @@ fn change_epochs(seed: u64, profile: Profile, (settings, events): (&mut Settings
     if prunes || !dice.chance(if profile == Profile::Epochs { 1_000 } else { 250 }) {
         return;
     }
-    settings.protocol.min_epoch_sequences = (SHORTEST_EPOCH_WINDOWS * settings.protocol.window).max(32);
+    settings.protocol.min_epoch_sequences = SHORTEST_EPOCH_WINDOWS * settings.protocol.window;
     settings.protocol.empty_interval_ms = [10, 20, 100][dice.index(3)];
     let changes = dice.below(4).max(u64::from(profile == Profile::Epochs));
     for _ in 0..changes {

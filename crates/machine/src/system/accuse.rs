@@ -63,7 +63,9 @@ pub(super) fn apply<R: StateReader>(
     }
     match evidence.verify(&context) {
         Ok(Accused::Validator(_)) => {}
-        Ok(Accused::Author(_)) => unreachable!("evidence against authors was refused above"),
+        Ok(Accused::Author(_)) => {
+            return Ok(reject(RejectionCode::InvalidEvidence, "it accuses an author".to_owned()));
+        }
         Err(fault) => return Ok(reject(RejectionCode::InvalidEvidence, fault.to_string())),
     }
     let conviction = conviction(said, accused.consensus_key, &evidence);

@@ -42,6 +42,12 @@ impl<S: Store> Api<S> {
         let limits = self.context.parameters.operation_limits();
         let operation =
             admit_operation(&signed, &limits, self.context.cluster).map_err(|fault| ApiFault::from(&fault))?;
+        // It would be no author's, cost no nonce, and might be as large as evidence is (data-model §2.5).
+        if operation.is_own_word() {
+            let text =
+                "this is a validator's own word, which it puts into its own lane by itself; no client submits it";
+            return Err(ApiFault::new(Reason::Malformed, text));
+        }
         let id = operation.id();
         // First the place among those who wait, then the look into the store: so nothing falls between.
         let mut registration = self.ledger.hub().register(id, wants).map_err(crowded)?;

@@ -6,7 +6,7 @@ use quorate_transport::fault::Reason;
 use quorate_transport::pb::entities::v1 as entities;
 use quorate_transport::pb::operations::v1 as pb;
 use quorate_transport::read_token::ReadToken;
-use quorate_types::operation::{Change, EntityId};
+use quorate_types::operation::{Change, EntityId, SystemChange};
 use quorate_types::parameters::Parameters;
 use quorate_types::value::Value;
 use tonic::{Code, Request};
@@ -57,7 +57,10 @@ async fn what_can_never_be_ordered_is_refused_at_once_with_its_reason() {
         change(request.operation.as_mut().unwrap());
         request
     };
+    let accuse = SystemChange::Accuse(Bytes::from_static(b"what only validators say"));
+    let own_word = cluster.builder(0).system(accuse).sign(&client_key()).unwrap();
     let cases = [
+        (submit(&own_word), Reason::Malformed),
         (with(|operation| operation.signature = Bytes::from_static(&[0; 64])), Reason::BadSignature),
         (with(|operation| operation.signature = Bytes::from_static(&[0; 63])), Reason::Malformed),
         (with(|operation| operation.body = Bytes::from_static(b"\x0a\x01x\xff")), Reason::Malformed),

@@ -246,11 +246,14 @@ impl Cluster {
 
     /// An operation of the usual client with one change.
     pub(crate) fn operation(&self, nonce: u64, entity: EntityId, change: Change) -> Arc<Operation> {
+        Arc::new(self.builder(nonce).mutate(entity, change).sign(&client_key()).unwrap())
+    }
+
+    /// An operation of the usual client that says nothing yet.
+    pub(crate) fn builder(&self, nonce: u64) -> OperationBuilder {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         let expires = BlockTime(u64::try_from(wall).unwrap() + 600_000);
-        let key = client_key();
-        let builder = OperationBuilder::new(self.genesis.cluster, key.public(), nonce, expires).mutate(entity, change);
-        Arc::new(builder.sign(&key).unwrap())
+        OperationBuilder::new(self.genesis.cluster, client_key().public(), nonce, expires)
     }
 
     /// Submits and checks the receipt.

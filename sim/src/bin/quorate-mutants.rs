@@ -90,7 +90,11 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "votes-beyond-epoch",
         what: "votes above the last sequence of an epoch",
-        finder: world("epochs", 1_000),
+        finder: Finder::Rule {
+            package: "quorate-consensus",
+            target: &["--test", "rules"],
+            test: "epochs::nothing_above_the_last_sequence_is_voted_on_or_delivered",
+        },
         ci: false,
     },
     Mutant {

@@ -197,7 +197,7 @@ impl Replica {
             Message::ExecutionCertificate(certificate) => return self.on_execution_certificate(now, certificate, out),
             Message::Bundle(bundle) => return self.on_bundle(now, bundle, out),
             Message::Freshness(answer) => return self.on_freshness(&answer, out),
-            Message::Checkpoint(checkpoint) => return self.on_checkpoint(now, from, checkpoint, out),
+            Message::Checkpoint(checkpoint) => return self.on_checkpoint(from, checkpoint, out),
             Message::Chunk(chunk) => return self.on_chunk(now, from, &chunk, out),
             Message::Operation(operation) => return self.on_foreign_operation(from, operation),
             Message::Request(Request::Freshness(nonce)) => return self.answer_freshness(from, nonce, out),

@@ -166,13 +166,27 @@ async fn withheld_bundles_stop_nobody() -> anyhow::Result<()> {
 /// down while the others pruned.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn corrupt_state_transfer_is_refused_and_the_state_comes_from_others() -> anyhow::Result<()> {
-    const RETAINED: u64 = 1_000;
     let plan = plan()
         .parameter("checkpoint_interval=16")
         .parameter("window=64")
         .setting("retention.sequences", i64::try_from(RETAINED)?);
     let mut cluster = start(plan, &["corrupt_snapshots", "corrupt_answers"]).await?;
-    let workload = Workload::start_at(&cluster.client_among(HONEST)?, "transfer", 24)?;
+    // On a busy machine the others may have handed everything over before the rogue's first part comes.
+    for round in 1..=3 {
+        if hears_lies_about_the_state(&mut cluster, &format!("transfer{round}")).await? {
+            return Ok(());
+        }
+    }
+    bail!("no part of the rogue's state was refused in three transfers")
+}
+
+/// What each validator keeps below its stable checkpoint.
+const RETAINED: u64 = 1_000;
+
+/// Validator 3 is away for longer than the others keep the chain, and comes back with the state of a checkpoint, of which
+/// it asks the rogue for a part, too. Whether it refused any.
+async fn hears_lies_about_the_state(cluster: &mut Cluster, name: &str) -> anyhow::Result<bool> {
+    let workload = Workload::start_at(&cluster.client_among(HONEST)?, name, 24)?;
     workload.progress(60, 2 * LONG).await?;
     let left = cluster.status(3).await?.executed;
     cluster.kill(3)?;
@@ -184,15 +198,13 @@ async fn corrupt_state_transfer_is_refused_and_the_state_comes_from_others() -> 
         Ok(())
     })
     .await?;
+    let acknowledged = workload.stop().await?;
     cluster.start(3)?;
     cluster.mode(3, Mode::Ordering).await?;
-    let acknowledged = workload.stop().await?;
-    same_state(&cluster, &HONEST).await?;
+    same_state(cluster, &HONEST).await?;
     // Receipts below the retention went; what clients were promised is in the state.
     let last: u64 = acknowledged.iter().flatten().map(|one| one.sequence.0).max().unwrap_or_default();
     ensure!(last > left + RETAINED && cluster.status(3).await?.oldest > left + 1);
     let samples = metrics::samples(&metrics::page(cluster.ports(3).metrics).await?)?;
-    let lying = samples.get("quorate_lying_chunks_total").copied().unwrap_or_default();
-    ensure!(lying > 0.0, "no part of the rogue's state was refused");
-    Ok(())
+    Ok(samples.get("quorate_lying_chunks_total").is_some_and(|lying| *lying > 0.0))
 }

@@ -85,14 +85,8 @@ impl Replica {
         self.quarantine(Quarantine::Diverged { sequence }, out);
     }
 
-    pub(crate) fn on_checkpoint(
-        &mut self,
-        now: Now,
-        from: ValidatorIndex,
-        checkpoint: Box<Checkpoint>,
-        out: &mut Outbox,
-    ) {
-        self.transfer.on_checkpoint(now, from, checkpoint);
+    pub(crate) fn on_checkpoint(&mut self, from: ValidatorIndex, checkpoint: Box<Checkpoint>, out: &mut Outbox) {
+        self.transfer.on_checkpoint(from, checkpoint);
         self.pass_over_certificates(self.transfer.pruned(), out);
     }
 
@@ -144,9 +138,8 @@ impl Replica {
             records::transfer().put(&mut out.records, &mark);
             out.notices.push(Notice::Transfer(TransferNotice::Begins { checkpoint, parts }));
         }
-        if moves.asks_all {
-            let others = self.context.set.indices().filter(|validator| *validator != self.me);
-            others.for_each(|other| out.ask(other, Request::Checkpoint));
+        for other in moves.asks_for_checkpoint {
+            out.ask(other, Request::Checkpoint);
         }
         for (of, checkpoint, span) in moves.asks {
             out.ask(of, Request::Chunk { checkpoint, span });

@@ -13,6 +13,9 @@ use quorate_types::snapshot::{Checkpoint, Chunk, Span};
 
 use super::marks::{self, TransferMark, after};
 
+#[cfg(test)]
+mod tests;
+
 /// A question is given up after so many status intervals, and somebody else is asked.
 const PATIENCE_INTERVALS: u64 = 4;
 
@@ -56,6 +59,8 @@ struct Peer {
     is_late: bool,
     /// Questions of this transfer that it left open or answered poorly, since its last good chunk.
     failures: u32,
+    /// It answered a question for a part with another checkpoint: it doesn't hold this one.
+    lacks: bool,
     /// It sent a chunk that isn't whole: not asked again in this transfer.
     has_lied: bool,
     /// Chunks that weren't whole, since the start.
@@ -88,8 +93,8 @@ pub(crate) struct Moves {
     pub(crate) begins: Option<TransferMark>,
     /// The transfer of this checkpoint is given up.
     pub(crate) gives_up: Option<Sequence>,
-    /// Everybody is asked for a checkpoint.
-    pub(crate) asks_all: bool,
+    /// Those who are asked for a checkpoint.
+    pub(crate) asks_for_checkpoint: Vec<ValidatorIndex>,
     /// Questions for parts of the checkpoint with this sequence.
     pub(crate) asks: Vec<(ValidatorIndex, Sequence, Span)>,
     /// Those who left a question open.
@@ -153,16 +158,11 @@ impl Transfer {
 
     /// A peer says what it can hand over, in answer to a question for that, for the chain, or for a chunk that it
     /// doesn't have.
-    pub(crate) fn on_checkpoint(&mut self, now: Now, from: ValidatorIndex, checkpoint: Box<Checkpoint>) {
-        let patience_ms = self.patience_ms();
+    pub(crate) fn on_checkpoint(&mut self, from: ValidatorIndex, checkpoint: Box<Checkpoint>) {
         let wanted = self.running.as_ref().map(|running| running.mark.checkpoint.sequence());
         let Some(peer) = self.peers.get_mut(from.position()) else { return };
-        if let Some((_, at_ms)) = &mut peer.question
-            && wanted.is_some_and(|wanted| wanted != checkpoint.sequence())
-        {
-            // It may have lost what it is asked for: the next one is asked soon.
-            *at_ms = (*at_ms).min(now.monotonic_ms.saturating_sub(patience_ms));
-        }
+        // Should an earlier question be meant, the part itself will show that.
+        peer.lacks = peer.question.is_some() && wanted.is_some_and(|wanted| wanted != checkpoint.sequence());
         peer.offer = Some(checkpoint);
     }
 
@@ -183,6 +183,7 @@ impl Transfer {
             chunk.checkpoint == checkpoint.sequence() && chunk.span.from == span.from && chunk.span.to <= span.to
         };
         let Some((asked, _)) = peer.question.take_if(answers) else { return Taken::Useless };
+        peer.lacks = false;
         if let Err(fault) = range::verify(chunk, checkpoint.certificate.execution.state_root)
             && !cfg!(mutant = "chunk-unverified")
         {
@@ -220,12 +221,28 @@ impl Transfer {
         let sequence = running.mark.checkpoint.sequence();
         let is_overtaken = situation.diverged.is_none() && situation.tip >= sequence;
         let is_stuck = now.monotonic_ms.saturating_sub(running.progress_ms) >= give_up_ms;
-        if is_overtaken || (is_stuck && newest > Some(sequence)) {
+        let is_gone = self.is_gone();
+        if is_overtaken || ((is_stuck || is_gone) && newest > Some(sequence)) {
             moves.gives_up = Some(sequence);
             self.running = None;
-            self.stands = None;
             self.forget_questions();
+            // What all hold instead they have just said; after a silence their offers are old.
+            if !is_gone {
+                self.stands = None;
+                self.peers.iter_mut().for_each(|peer| peer.offer = None);
+            }
         }
+    }
+
+    /// All have said that they don't hold the checkpoint, but for those who lied about it.
+    fn is_gone(&self) -> bool {
+        let others = self.peers.iter().enumerate().filter(|(at, _)| *at != self.me.position());
+        let (mut lack, mut all) = (false, true);
+        for (_, peer) in others {
+            lack |= peer.lacks;
+            all &= peer.lacks || peer.has_lied;
+        }
+        lack && all
     }
 
     fn forget_questions(&mut self) {
@@ -236,6 +253,18 @@ impl Transfer {
 
     fn offers(&self) -> impl Iterator<Item = &Checkpoint> {
         self.peers.iter().filter_map(|peer| peer.offer.as_deref())
+    }
+
+    /// The newest checkpoint from `least` on that so many offer that one of them is correct, not counting those who
+    /// ever lied; where there is none, the one that most offer. So nobody's offer, however new, leads to a transfer
+    /// that depends on it alone.
+    fn best_offer(&self, least: Sequence) -> Option<&Checkpoint> {
+        let honest = |offer: &Checkpoint| {
+            let peers = self.peers.iter().filter(|peer| peer.lies == 0);
+            peers.filter_map(|peer| peer.offer.as_ref()).filter(|other| other.sequence() == offer.sequence()).count()
+        };
+        let fit = self.offers().filter(|offer| offer.sequence() >= least);
+        fit.max_by_key(|offer| (honest(offer).min(self.one_correct), offer.sequence()))
     }
 
     /// protocol §8.3: further behind than the others' retention, or with a state that isn't the certified one
@@ -258,42 +287,44 @@ impl Transfer {
         let is_standing = now.monotonic_ms.saturating_sub(stands.1) >= self.interval_ms.saturating_mul(intervals);
         let is_needed = situation.diverged.is_some() || (is_standing && pruned >= self.one_correct);
         let least = situation.diverged.unwrap_or(tip.next());
-        let newest = self.offers().filter(|offer| offer.sequence() >= least).max_by_key(|offer| offer.sequence());
-        let Some(newest) = newest.filter(|_| is_needed) else { return };
-        let able = self.offers().filter(|offer| offer.sequence() == newest.sequence()).count();
-        let mark = TransferMark { checkpoint: newest.clone(), missing: marks::cut(able), bytes: 0 };
+        let Some(best) = self.best_offer(least).filter(|_| is_needed) else { return };
+        let able = self.offers().filter(|offer| offer.sequence() == best.sequence()).count();
+        let mark = TransferMark { checkpoint: best.clone(), missing: marks::cut(able), bytes: 0 };
         let (began_ms, progress_ms) = (now.monotonic_ms, now.monotonic_ms);
         self.running = Some(Running { mark: mark.clone(), began_ms, progress_ms });
         self.forget_questions();
         moves.begins = Some(mark);
     }
 
-    /// While a transfer is needed and doesn't go on, everybody is asked, each time after a pause.
+    /// While a transfer is needed and doesn't go on, everybody who isn't asked for a part is asked what it holds, each
+    /// time after a pause.
     fn ask_all(&mut self, now: Now, pause_ms: u64, moves: &mut Moves) {
         let since_ms = |at_ms: u64| now.monotonic_ms.saturating_sub(at_ms);
         let goes_on = self.running.as_ref().is_some_and(|running| since_ms(running.progress_ms) < pause_ms);
         if !goes_on && self.asked_all_ms.is_none_or(|at_ms| since_ms(at_ms) >= pause_ms) {
             self.asked_all_ms = Some(now.monotonic_ms);
-            moves.asks_all = true;
+            let peers = (0u16..).map(ValidatorIndex).zip(&self.peers);
+            let free = peers.filter(|(index, peer)| *index != self.me && peer.question.is_none());
+            moves.asks_for_checkpoint.extend(free.map(|(index, _)| index));
         }
     }
 
-    /// Each part that isn't asked for goes to the peer without a question that has failed least, and was asked
-    /// longest ago.
+    /// Each part that isn't asked for goes to the peer without a question that never lied, has failed least, and was
+    /// asked longest ago.
     fn ask_on(&mut self, now: Now, moves: &mut Moves) {
         let patience_ms = self.patience_ms();
         let Some(running) = &self.running else { return };
         let sequence = running.mark.checkpoint.sequence();
         for (index, peer) in (0u16..).map(ValidatorIndex).zip(&mut self.peers) {
             let is_over = |(_, at_ms): (Span, u64)| now.monotonic_ms.saturating_sub(at_ms) >= patience_ms;
-            if !peer.is_late && peer.question.is_some_and(is_over) {
+            if !peer.is_late && !peer.lacks && peer.question.is_some_and(is_over) {
                 peer.is_late = true;
                 peer.failures = peer.failures.saturating_add(1);
                 moves.silent.push(index);
             }
         }
         let is_asked = |peers: &[Peer], part: &Span| {
-            let in_flight = peers.iter().filter(|peer| !peer.is_late).filter_map(|peer| peer.question);
+            let in_flight = peers.iter().filter(|peer| !peer.is_late && !peer.lacks).filter_map(|peer| peer.question);
             in_flight.into_iter().any(|(span, _)| span.from == part.from)
         };
         for part in &running.mark.missing {
@@ -302,9 +333,10 @@ impl Transfer {
             }
             let me = self.me.position();
             let is_free = |(at, peer): &(usize, &mut Peer)| {
-                *at != me && !peer.has_lied && (peer.question.is_none() || peer.is_late)
+                *at != me && !peer.has_lied && !peer.lacks && (peer.question.is_none() || peer.is_late)
             };
-            let rank = |(at, peer): &(usize, &mut Peer)| (peer.failures, peer.question.map(|(_, at_ms)| at_ms), *at);
+            let asked_ms = |peer: &Peer| peer.question.map(|(_, at_ms)| at_ms);
+            let rank = |(at, peer): &(usize, &mut Peer)| (peer.lies > 0, peer.failures, asked_ms(peer), *at);
             let Some((at, peer)) = self.peers.iter_mut().enumerate().filter(is_free).min_by_key(rank) else { return };
             peer.question = Some((*part, now.monotonic_ms));
             peer.is_late = false;

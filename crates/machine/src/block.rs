@@ -76,6 +76,8 @@ pub struct Executed {
     pub receipts_root: Digest,
     /// Answers without a receipt (data-model §3.2).
     pub judgements: Vec<(OperationId, Judgement)>,
+    /// Operations that had executed at an earlier sequence, where their receipts are (data-model §3.2).
+    pub known: Vec<OperationId>,
     /// What changed, in the order of execution.
     pub changes: Vec<EntityChange>,
     /// What waits for parents after this sequence. While there is something, the primary proposes on

@@ -56,6 +56,7 @@ pub fn execute<R: StateReader>(reader: &R, charter: Charter<'_>, block: &Block<'
         log: Log::default(),
         receipts: Vec::new(),
         judgements: Vec::new(),
+        known: Vec::new(),
         changes: Vec::new(),
         cluster: block.cluster,
         judged: BTreeSet::new(),
@@ -86,6 +87,7 @@ struct Run<'a, R> {
     log: Log,
     receipts: Vec<Receipt>,
     judgements: Vec<(OperationId, Judgement)>,
+    known: Vec<OperationId>,
     changes: Vec<EntityChange>,
     cluster: ClusterId,
     /// Authors of whom evidence was judged, and what was found.
@@ -139,8 +141,11 @@ impl<R: StateReader> Run<'_, R> {
         for (ordered, rank) in block.ordered.iter().zip(ranks) {
             let id = ordered.operation.id();
             let waits = self.somebody_waits && waiting::contains(&self.state, &id)?;
-            let is_known = waits || !seen.insert(id) || self.has_executed(&id)?;
-            if is_known {
+            if waits || !seen.insert(id) {
+                continue;
+            }
+            if self.has_executed(&id)? {
+                self.known.push(id);
                 continue;
             }
             let mut missing = Vec::new();
@@ -215,7 +220,7 @@ impl<R: StateReader> Run<'_, R> {
     fn admit(&mut self, operation: &Operation) -> Result<Option<Held>, StoreError> {
         match self.judge(operation)? {
             Verdict::Execute(held) => return Ok(Some(held)),
-            Verdict::Known => {}
+            Verdict::Known => self.known.push(operation.id()),
             Verdict::Judged(judgement) => self.judgements.push((operation.id(), judgement)),
             Verdict::Expired(held) => {
                 let text = format!(
@@ -398,6 +403,7 @@ impl<R: StateReader> Run<'_, R> {
             receipts: self.receipts,
             receipts_root: merkle::root(&digests),
             judgements: self.judgements,
+            known: self.known,
             changes: self.changes,
             convictions: self.convictions,
         })

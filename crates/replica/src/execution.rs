@@ -194,7 +194,13 @@ pub fn execute<S: Store>(
         records::receipt(receipt.sequence, receipt.index).put(&mut batch, receipt);
         records::place(&receipt.operation).put(&mut batch, &place);
     }
-    for (operation, judgement) in &done.judgements {
+    let mut judgements = done.judgements;
+    for operation in done.known {
+        if records::place(&operation).read(store)?.is_none() {
+            judgements.push((operation, Judgement::ReceiptPruned));
+        }
+    }
+    for (operation, judgement) in &judgements {
         let judged = Judged { sequence: job.sequence, judgement: *judgement };
         records::judged(operation).put(&mut batch, &judged);
     }
@@ -202,7 +208,7 @@ pub fn execute<S: Store>(
     records::executed().put(&mut batch, &ExecutedMark { execution, time: job.proposal.time, points });
     let (waiting, ends, convictions) = (done.waiting.operations, done.ends, done.convictions);
     let executed = Executed { execution, waiting, ends, convictions };
-    Ok(ExecutedBatch { batch, executed, receipts: done.receipts, judgements: done.judgements, changes: done.changes })
+    Ok(ExecutedBatch { batch, executed, receipts: done.receipts, judgements, changes: done.changes })
 }
 
 /// A job follows what was executed last; the first one follows genesis.

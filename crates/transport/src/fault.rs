@@ -74,6 +74,8 @@ reasons! {
     Expired = "EXPIRED", FailedPrecondition;
     /// It would live longer than allowed.
     ExpiresTooFar = "EXPIRES_TOO_FAR", FailedPrecondition;
+    /// It executed before, and its receipt is no longer kept here.
+    ReceiptPruned = "RECEIPT_PRUNED", OutOfRange;
     /// The state has gone past the sequence that was asked for.
     SequencePassed = "SEQUENCE_PASSED", FailedPrecondition;
     /// The author has no right to change anything.
@@ -259,6 +261,7 @@ impl From<&Judgement> for ApiFault {
             Judgement::UnknownAuthor => fault(Reason::UnknownAuthor),
             Judgement::Expired { expired_at_ms } => fault(Reason::Expired).with("expired_at_ms", expired_at_ms),
             Judgement::ExpiresTooFar { latest_ms } => fault(Reason::ExpiresTooFar).with("latest_ms", latest_ms),
+            Judgement::ReceiptPruned => fault(Reason::ReceiptPruned),
         }
     }
 }
@@ -338,6 +341,7 @@ mod tests {
             Judgement::UnknownAuthor,
             Judgement::Expired { expired_at_ms: 1 },
             Judgement::ExpiresTooFar { latest_ms: 1 },
+            Judgement::ReceiptPruned,
         ] {
             assert_eq!(ApiFault::from(&judgement).reason.name(), judgement.name());
         }

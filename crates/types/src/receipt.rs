@@ -224,6 +224,12 @@ pub enum Judgement {
         /// The latest expiry that would be taken, in block time.
         latest_ms: u64,
     },
+    /// It executed before, and this validator keeps the receipt no longer (protocol §8.1).
+    #[error(
+        "executed before, and this validator keeps its receipt no longer; one that keeps more of the history may \
+         still show it, and the entity's present state holds what it did"
+    )]
+    ReceiptPruned,
 }
 
 impl Judgement {
@@ -237,6 +243,7 @@ impl Judgement {
             Self::UnknownAuthor => "UNKNOWN_AUTHOR",
             Self::Expired { .. } => "EXPIRED",
             Self::ExpiresTooFar { .. } => "EXPIRES_TOO_FAR",
+            Self::ReceiptPruned => "RECEIPT_PRUNED",
         }
     }
 }

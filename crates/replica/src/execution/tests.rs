@@ -15,7 +15,7 @@ use quorate_types::merkle;
 use quorate_types::operation::{Change, EntityId, Operation, OperationBuilder};
 use quorate_types::parameters::Parameters;
 use quorate_types::proposal::Payload;
-use quorate_types::receipt::Outcome;
+use quorate_types::receipt::{Judgement, Outcome};
 use quorate_types::signed::Signed;
 
 use super::*;
@@ -180,9 +180,32 @@ fn an_operation_in_two_lanes_or_two_proposals_executes_once() {
     let again = world.bundle(2, vec![Arc::clone(&operation)]);
     let job = world.deliver(&[again]);
     let done = world.execute(&job);
-    assert_eq!(done.receipts, []);
+    assert_eq!((done.receipts.as_slice(), done.judgements.as_slice()), ([].as_slice(), [].as_slice()));
     world.write(&done);
     assert_eq!(records::place(&operation.id()).read(&world.store), place);
+}
+
+/// data-model §3.2: a client that comes back when the receipt isn't kept any more hears that it executed, and nothing
+/// executes again.
+#[test]
+fn an_operation_whose_receipt_is_pruned_is_answered() {
+    let mut world = World::new();
+    let operation = world.operation("a");
+    let first = world.bundle(0, vec![Arc::clone(&operation)]);
+    let job = world.deliver(&[first]);
+    world.write(&world.execute(&job));
+    let place = records::place(&operation.id());
+    let mut batch = WriteBatch::new();
+    batch.delete(place.family(), place.key());
+    world.store.write(batch, Durability::Buffered).unwrap();
+    let again = world.bundle(1, vec![Arc::clone(&operation)]);
+    let job = world.deliver(&[again]);
+    let done = world.execute(&job);
+    assert_eq!(done.receipts, []);
+    assert_eq!(done.judgements, [(operation.id(), Judgement::ReceiptPruned)]);
+    world.write(&done);
+    let judged = records::judged(&operation.id()).read(&world.store).unwrap().unwrap();
+    assert_eq!(judged, Judged { sequence: Sequence(2), judgement: Judgement::ReceiptPruned });
 }
 
 /// data-model §3: an answer without a receipt says at which sequence it was judged.

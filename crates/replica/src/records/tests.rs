@@ -163,6 +163,7 @@ fn every_judgement_comes_back() {
         Judgement::UnknownAuthor,
         Judgement::Expired { expired_at_ms: 3 },
         Judgement::ExpiresTooFar { latest_ms: 4 },
+        Judgement::ReceiptPruned,
     ];
     for judgement in judgements {
         comes_back(&judged(&OperationId(digest(1))), &Judged { sequence: Sequence(1), judgement });

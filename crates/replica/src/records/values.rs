@@ -128,6 +128,7 @@ impl Canonical for Judged {
             Judgement::UnknownAuthor => out.push(4),
             Judgement::Expired { expired_at_ms } => encode_number(5, expired_at_ms, out),
             Judgement::ExpiresTooFar { latest_ms } => encode_number(6, latest_ms, out),
+            Judgement::ReceiptPruned => out.push(7),
         }
     }
 
@@ -140,6 +141,7 @@ impl Canonical for Judged {
             4 => Judgement::UnknownAuthor,
             5 => Judgement::Expired { expired_at_ms: input.u64()? },
             6 => Judgement::ExpiresTooFar { latest_ms: input.u64()? },
+            7 => Judgement::ReceiptPruned,
             value => return Err(DecodeError::Unknown { what: "judgement", value }),
         };
         Ok(Self { sequence, judgement })

@@ -181,6 +181,11 @@ impl World {
                 return self.check_history();
             }
         }
+        if self.nothing_can_be_handed_over()? {
+            self.reach("nothing left to hand over");
+            self.tell(State::Heal, None, || "-- nobody has a certified state to hand over (protocol §8.7)".to_owned());
+            return self.check_history();
+        }
         Err(Box::new(Verdict::Stuck { pending: self.pending() }))
     }
 

@@ -61,6 +61,7 @@ probes! {
     "promise given", true, "a gateway promises to have an operation in a bundle";
     "pruned", true, "what lies below the retention leaves a store";
     "part of a snapshot handed over", true, "a validator reads a checkpoint's state for another";
+    "nothing left to hand over", false, "the core stands still by the limit that protocol §8.7 states";
     "transfer begun", true, "a validator further behind than the others' retention fetches a state";
     "transfer complete", true, "a validator holds all of another's state, proven";
     "transfer given up", false, "nobody hands a checkpoint over any more, and a newer one is fetched";

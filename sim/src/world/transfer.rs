@@ -2,8 +2,8 @@
 //! in place batch by batch, with a process that may die between any two.
 
 use quorate_replica::pruning::{floor, prune};
-use quorate_replica::records::RecordError;
-use quorate_replica::transfer::{Installation, Sweep, TransferNotice};
+use quorate_replica::records::{self, RecordError};
+use quorate_replica::transfer::{Handed, Installation, Sweep, TransferNotice};
 use quorate_replica::{Outgoing, Recipient};
 use quorate_storage::{Durability, Store, WriteBatch};
 use quorate_types::ids::{Sequence, ValidatorIndex};
@@ -75,6 +75,27 @@ impl World {
         }
         self.write_unsigned(me, pruned.batch)?;
         if self.host(me).is_up() { self.write_unsigned(me, swept) } else { Ok(()) }
+    }
+
+    /// The limit that protocol §8.7 states: one of the core lacks what all others of it have pruned, and none of these
+    /// has a certified state to hand over, for want of that one's vote.
+    pub(super) fn nothing_can_be_handed_over(&mut self) -> Result<bool, Box<super::Verdict>> {
+        let core: Vec<u16> = self.core.iter().flatten().copied().collect();
+        let executed = |who: &u16| self.hosts[usize::from(*who)].place().executed;
+        let Some(behind) = core.iter().copied().min_by_key(executed) else { return Ok(false) };
+        let lacks = executed(&behind).next();
+        let now_ms = self.now_us / 1_000;
+        for who in core.into_iter().filter(|who| *who != behind) {
+            let host = self.host(who);
+            let pruned = records::pruned().read(&host.store).map_err(|error| harness(&error))?.unwrap_or_default();
+            let store = host.store.clone();
+            let answer = host.snapshots.answer(&store, &Request::Checkpoint, now_ms);
+            let has_nothing = matches!(answer.map_err(|error| harness(&error))?, Handed::Nothing);
+            if pruned < lacks || !has_nothing {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Nothing signed is in it; its place in the order of batches is what matters.

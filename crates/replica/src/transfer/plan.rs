@@ -2,8 +2,8 @@
 //! for which part (protocol §8.3, §8.7).
 //!
 //! Nothing that a peer says of itself is believed: a checkpoint counts by its certificate, a chunk by the root in
-//! it, and that the chain is pruned by the word of so many that a correct validator is among them. What is
-//! held is bounded: an offer and a question for each peer.
+//! it, and that the chain is pruned by the word of so many that a correct validator is among them, or by its standing
+//! still for long. What is held is bounded: an offer and a question for each peer.
 
 use quorate_consensus::Now;
 use quorate_proof::range::{self, RangeFault};
@@ -29,6 +29,10 @@ const STANDSTILL_INTERVALS: u64 = 3;
 /// One validator that says that it keeps the chain is enough to go on without a transfer, if its turn comes and it
 /// is true: that is waited for so many intervals longer.
 const ARCHIVE_INTERVALS: u64 = 16;
+
+/// Who has pruned and has no state to hand over says nothing. So where the chain has stood still for so many
+/// intervals, one word is enough: what a transfer brings is certified, whoever hands it over.
+const LONE_INTERVALS: u64 = 32;
 
 /// A chunk that ends early and holds less than this share of the bound is a slow provider's.
 const SHORT: usize = 8;
@@ -283,9 +287,10 @@ impl Transfer {
         self.stands = Some(stands);
         self.ask_all(now, self.interval_ms, moves);
         let is_kept = self.offers().any(|offer| offer.pruned <= tip);
-        let intervals = STANDSTILL_INTERVALS + if is_kept { ARCHIVE_INTERVALS } else { 0 };
+        let needed = if pruned >= self.one_correct { STANDSTILL_INTERVALS } else { LONE_INTERVALS };
+        let intervals = needed + if is_kept { ARCHIVE_INTERVALS } else { 0 };
         let is_standing = now.monotonic_ms.saturating_sub(stands.1) >= self.interval_ms.saturating_mul(intervals);
-        let is_needed = situation.diverged.is_some() || (is_standing && pruned >= self.one_correct);
+        let is_needed = situation.diverged.is_some() || is_standing;
         let least = situation.diverged.unwrap_or(tip.next());
         let Some(best) = self.best_offer(least).filter(|_| is_needed) else { return };
         let able = self.offers().filter(|offer| offer.sequence() == best.sequence()).count();

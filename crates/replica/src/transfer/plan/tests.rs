@@ -144,3 +144,19 @@ fn a_liar_does_not_choose_the_next_checkpoint() {
     assert!(moves.asks.iter().all(|(of, ..)| *of != ValidatorIndex(0)), "{:?}", moves.asks);
     assert_eq!(moves.asks[0].2.to == HIGHEST, moves.asks.len() == 1);
 }
+
+/// protocol §8.3: the others may have pruned as well, and have nothing to hand over after a restart.
+#[test]
+fn one_offer_is_enough_when_the_chain_has_stood_still_for_long() {
+    let mut receiver = Receiver::new();
+    receiver.offered(1, 200);
+    receiver.turn(1);
+    assert!(receiver.turn(LONE_INTERVALS * INTERVAL_MS - 1).begins.is_none());
+    assert_eq!(begins(&receiver.turn(1)), Some(200));
+    let mut receiver = Receiver::new();
+    receiver.offered(1, 200);
+    receiver.turn(1);
+    let moved = Situation { tip: Sequence(6), ..BEHIND };
+    receiver.ms += LONE_INTERVALS * INTERVAL_MS;
+    assert!(receiver.transfer.on_turn(receiver.now(), moved).begins.is_none(), "the chain has gone on");
+}

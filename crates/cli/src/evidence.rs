@@ -167,7 +167,8 @@ impl ListEvidence {
         }
         for (item, keepers) in kept.values() {
             let id = hex_of_bytes(&item.id);
-            println!("{id}  {:<26} {}  kept by {keepers} of {answered}", item.kind, accused_of(item));
+            let judged = item.convicted_at.map_or_else(String::new, |at| format!(", convicted at sequence {at}"));
+            println!("{id}  {:<26} {}  kept by {keepers} of {answered}{judged}", item.kind, accused_of(item));
         }
         Ok(())
     }
@@ -184,6 +185,7 @@ fn item_json(item: &EvidenceItem, keepers: usize) -> Json {
     json!({
         "id": hex_of_bytes(&item.id), "kind": item.kind, "epoch": item.epoch, "validator": item.validator,
         "name": item.name, "author": hex_of_bytes(&item.author), "kept_by": keepers,
+        "convicted_at": item.convicted_at,
     })
 }
 

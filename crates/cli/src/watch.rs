@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::Args;
 use quorate_client::pb::operations::v1::watch_response::Entry;
-use quorate_client::pb::operations::v1::{EntityChange, OrderedOperation, Receipt, WatchResponse, receipt};
+use quorate_client::pb::operations::v1::{Conviction, EntityChange, OrderedOperation, Receipt, WatchResponse, receipt};
 use quorate_client::{Watch, WatchOptions, value_from_wire};
 use quorate_types::ids::Sequence;
 use serde_json::{Value as Json, json};
@@ -80,6 +80,7 @@ impl WatchArgs {
             kinds: self.kinds.clone(),
             with_bodies: false,
             with_proofs: false,
+            with_convictions: true,
         });
         if let Some(path) = &self.key {
             watch = watch.with_key(files::read_key(path)?);
@@ -141,6 +142,11 @@ fn to_text(entry: &WatchResponse) -> Option<String> {
             let what = if change.version == 0 { "deleted".to_owned() } else { format!("version {}", change.version) };
             Some(format!("{sequence:>8}    {}/{}  {what}", change.kind, change.id))
         }
+        Entry::Conviction(conviction) => {
+            let words = format!("{} is convicted of {}", convicted(conviction), conviction.kind);
+            let evidence = short(&hex_of_bytes(&conviction.evidence));
+            Some(format!("{sequence:>8}    {}  `quorate evidence show {evidence}`", paint::bad(&words)))
+        }
         Entry::Done(_) => None,
     }
 }
@@ -165,6 +171,7 @@ fn to_json(entry: &WatchResponse) -> Json {
     let content = match &entry.entry {
         Some(Entry::Operation(operation)) => json!({ "operation": operation_json(operation) }),
         Some(Entry::Change(change)) => json!({ "change": change_json(change) }),
+        Some(Entry::Conviction(conviction)) => json!({ "conviction": conviction_json(conviction) }),
         Some(Entry::Done(done)) => json!({ "done": { "operations": done.operations } }),
         None => Json::Null,
     };
@@ -185,6 +192,24 @@ fn operation_json(operation: &OrderedOperation) -> Json {
         "nonce": operation.nonce,
         "index": receipt.index,
         "result": result,
+    })
+}
+
+fn convicted(conviction: &Conviction) -> String {
+    match conviction.name.as_str() {
+        "" => format!("validator {} of epoch {}", conviction.validator, conviction.epoch),
+        name => name.to_owned(),
+    }
+}
+
+fn conviction_json(conviction: &Conviction) -> Json {
+    json!({
+        "evidence": hex_of_bytes(&conviction.evidence),
+        "kind": conviction.kind,
+        "epoch": conviction.epoch,
+        "validator": conviction.validator,
+        "name": conviction.name,
+        "operation": hex_of_bytes(&conviction.operation),
     })
 }
 

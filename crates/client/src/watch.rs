@@ -34,6 +34,8 @@ pub struct WatchOptions {
     pub with_bodies: bool,
     /// With the receipts' proofs.
     pub with_proofs: bool,
+    /// With the convictions of validators.
+    pub with_convictions: bool,
 }
 
 /// How long a token is good for that a watch shows when it is opened.
@@ -161,6 +163,7 @@ impl Watch {
             kinds: options.kinds.clone(),
             with_bodies: options.with_bodies,
             with_proofs: options.with_proofs,
+            with_convictions: options.with_convictions,
         }
     }
 }

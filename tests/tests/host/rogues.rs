@@ -4,11 +4,14 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use quorate_client::Accepted;
 use quorate_client::pb::cluster::v1::Mode;
+use quorate_client::pb::operations::v1::watch_response::Entry;
+use quorate_client::{Accepted, WatchOptions};
+use quorate_crypto::Digest;
 use quorate_tests::check::{nothing_is_lost, same_state};
 use quorate_tests::wait::{LONG, until};
 use quorate_tests::{Cluster, Plan, Workload, metrics};
+use quorate_types::ids::Sequence;
 use quorate_types::promise::Promise;
 use quorate_types::signed::{Signed, signing_bytes};
 
@@ -92,8 +95,18 @@ async fn evidence_is_listed_exported_and_judged_offline() -> anyhow::Result<()> 
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         Ok(serde_json::from_str(&said).unwrap_or(serde_json::Value::String(said)))
     };
-    let listed = run(&["evidence", "list", "--json", "--cluster", &root])?;
+    let listed = until("a conviction", LONG, async || {
+        let listed = run(&["evidence", "list", "--json", "--cluster", &root])?;
+        let pieces = listed["evidence"].as_array().context("a list")?;
+        ensure!(pieces.iter().any(|piece| piece["convicted_at"].is_u64()), "{listed}");
+        Ok(listed)
+    })
+    .await?;
     let pieces = listed["evidence"].as_array().context("a list")?;
+    let status = cluster.status(1).await?;
+    let convicted = |index: usize| status.validators[index].convictions;
+    ensure!(convicted(ROGUE_INDEX) > 0 && HONEST.into_iter().all(|honest| convicted(honest) == 0));
+    convictions_are_watched(&cluster).await?;
     ensure!(!pieces.is_empty() && pieces.iter().all(|piece| piece["validator"] == ROGUE_INDEX), "{listed}");
     let id = pieces[0]["id"].as_str().context("an id")?;
     let file = scratch.join("rogue.evidence").to_string_lossy().into_owned();
@@ -107,6 +120,29 @@ async fn evidence_is_listed_exported_and_judged_offline() -> anyhow::Result<()> 
     std::fs::write(&file, bytes)?;
     let altered = cluster.run(&["evidence", "verify", &file, "--genesis", &genesis])?;
     ensure!(!altered.status.success(), "an altered file convinces");
+    Ok(())
+}
+
+/// A watch from the first sequence on shows a conviction, of the rogue, with evidence that is kept.
+async fn convictions_are_watched(cluster: &Cluster) -> anyhow::Result<()> {
+    let options = WatchOptions {
+        from: Sequence(1),
+        without_operations: true,
+        without_changes: true,
+        with_convictions: true,
+        ..WatchOptions::default()
+    };
+    let mut watch = cluster.client_among(HONEST)?.watch(options);
+    let conviction = loop {
+        if let Some(Entry::Conviction(conviction)) = watch.next().await?.entry {
+            break conviction;
+        }
+    };
+    ensure!(conviction.validator as usize == ROGUE_INDEX && !conviction.name.is_empty(), "{conviction:?}");
+    let id: [u8; 32] = conviction.evidence.as_ref().try_into()?;
+    let client = cluster.client_of(HONEST[0])?;
+    let kept = client.evidence(0, Some(Digest::new(id))).await?;
+    ensure!(kept.len() == 1 && kept[0].kind == conviction.kind, "{kept:?}");
     Ok(())
 }
 

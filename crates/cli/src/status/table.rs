@@ -66,6 +66,12 @@ pub(super) fn render(genesis: &Genesis, answers: &[Answer]) -> String {
                 "{evidence} pieces of evidence are kept against {name}: `quorate evidence list` shows them"
             )));
         }
+        let own = statuses.values().flat_map(|status| &status.validators).filter(|peer| peer.validator == index);
+        let convictions = own.map(|peer| peer.convictions).max().unwrap_or_default();
+        if convictions > 0 {
+            let kinds = if convictions == 1 { "kind" } else { "kinds" };
+            remarks.push(paint::bad(&format!("the cluster has convicted {name} of {convictions} {kinds} of offence")));
+        }
     }
     if let Some(newest) = statuses.values().max_by_key(|status| status.executed) {
         remarks.extend(changes::remarks(newest));

@@ -11,6 +11,7 @@ use quorate_transport::links::PeerView;
 use quorate_transport::pb::cluster::v1 as pb;
 use quorate_transport::pb::cluster::v1::cluster_server::Cluster;
 use quorate_types::codec::Canonical;
+use quorate_types::evidence::Conviction;
 use quorate_types::ids::{Epoch, Sequence, ValidatorIndex};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -161,25 +162,27 @@ impl<S: Store> Api<S> {
             state_root: wire(&execution.map_or(Digest::ZERO, |execution| execution.state_root)),
             oldest: self.ledger.oldest().map_err(|error| self.record_fault(error))?.0,
             receipts_root: wire(&execution.map_or(Digest::ZERO, |execution| execution.receipts_root)),
-            validators: self.validator_statuses(&status),
+            validators: self.validator_statuses(&status, &self.convictions()?),
             dump: None,
             changes: self.changes(),
         })
     }
 
-    fn validator_statuses(&self, status: &NodeStatus) -> Vec<pb::ValidatorStatus> {
+    fn validator_statuses(&self, status: &NodeStatus, convictions: &[Conviction]) -> Vec<pb::ValidatorStatus> {
         let views = self.links.views();
         let peers = status.report.peers.iter().flatten().map(|peer| peer.committed);
         let highest = peers.max().unwrap_or_default().max(status.report.committed);
         let one = |(index, info): (ValidatorIndex, &quorate_types::set::ValidatorInfo)| {
             let view = views.iter().find(|view| view.validator == index);
             let held = held_against(status, index);
+            let convicted = convictions.iter().filter(|conviction| conviction.convicted == info.consensus_key).count();
             let base = pb::ValidatorStatus {
                 suspicion_thousandths: thousandths(held),
                 suspicion_level: level_to_wire(held.map_or(Level::Observe, |held| held.level)).into(),
                 validator: u32::from(index.0),
                 name: info.name.clone(),
                 evidence: status.report.evidence.get(index.position()).copied().unwrap_or(0),
+                convictions: u32::try_from(convicted).unwrap_or(u32::MAX),
                 ..Default::default()
             };
             match view {

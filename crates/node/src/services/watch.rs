@@ -17,8 +17,10 @@ use quorate_transport::convert::{proven_receipt, signed_operation_to_wire, value
 use quorate_transport::fault::{ApiFault, Reason};
 use quorate_transport::pb::operations::v1 as pb;
 use quorate_transport::pb::operations::v1::watch_response::Entry;
+use quorate_types::codec::Canonical;
+use quorate_types::evidence::Evidence;
 use quorate_types::ids::Sequence;
-use quorate_types::operation::Operation;
+use quorate_types::operation::{Operation, SystemChange};
 use quorate_types::receipt::{EntityVersion, Receipt};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tonic::Status;
@@ -126,6 +128,11 @@ impl<S: Store> Watch<S> {
                 let entry = Entry::Operation(self.operation(&sequenced, receipt)?);
                 self.send(&sequenced, entry).await?;
             }
+            if self.request.with_convictions
+                && let Some(conviction) = self.conviction(&sequenced, receipt)?
+            {
+                self.send(&sequenced, Entry::Conviction(conviction)).await?;
+            }
             for version in &receipt.versions {
                 if self.is_wanted(version)? {
                     let entry = Entry::Change(self.change(receipt, version)?);
@@ -175,10 +182,7 @@ impl<S: Store> Watch<S> {
         } else {
             Bytes::new()
         };
-        let operation = match sequenced.operations.get(&receipt.operation) {
-            Some(operation) => Some(Arc::clone(operation)),
-            None => self.waited(receipt)?,
-        };
+        let operation = self.body(sequenced, receipt)?;
         let (author, nonce) = operation
             .as_ref()
             .map_or((Bytes::new(), 0), |operation| (wire(operation.author().as_bytes()), operation.nonce()));
@@ -194,6 +198,33 @@ impl<S: Store> Watch<S> {
             receipt: Some(proven_receipt(receipt, proof)),
             operation: body.map(|operation| signed_operation_to_wire(operation.signed())),
         })
+    }
+
+    fn body(&self, sequenced: &Sequenced, receipt: &Receipt) -> Result<Option<Arc<Operation>>, End> {
+        match sequenced.operations.get(&receipt.operation) {
+            Some(operation) => Ok(Some(Arc::clone(operation))),
+            None => self.waited(receipt),
+        }
+    }
+
+    /// Who is convicted of what, if that is what the operation did.
+    fn conviction(&self, sequenced: &Sequenced, receipt: &Receipt) -> Result<Option<pb::Conviction>, End> {
+        if !receipt.is_applied() {
+            return Ok(None);
+        }
+        let operation = self.body(sequenced, receipt)?;
+        let system = operation.as_ref().and_then(|operation| operation.content().system.as_ref());
+        let Some(SystemChange::Accuse(bytes)) = system else { return Ok(None) };
+        // Whatever was applied could be read, and accuses a validator.
+        let Ok(evidence) = Evidence::from_bytes(bytes) else { return Ok(None) };
+        Ok(evidence.validator().map(|validator| pb::Conviction {
+            evidence: wire(evidence.id().as_bytes()),
+            kind: evidence.kind().to_owned(),
+            epoch: evidence.epoch().0,
+            validator: validator.0.into(),
+            name: self.api.name_in(evidence.epoch(), validator),
+            operation: wire(receipt.operation.0.as_bytes()),
+        }))
     }
 
     /// An operation that came with an earlier sequence and waited for a parent.

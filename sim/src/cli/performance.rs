@@ -68,6 +68,9 @@ fn plan(arguments: &Arguments, conduct: Option<Conduct>, is_judged: bool) -> Fau
     settings.byzantine = conduct.into_iter().map(|conduct| (0, vec![conduct])).collect::<BTreeMap<_, _>>();
     settings.protocol.window = 64;
     settings.protocol.checkpoint_interval = 16;
+    // A lane that fills its shares of proposals may wait for as many (protocol §4.11): the load must stay below that,
+    // as it does with the parameters that people run with.
+    (settings.protocol.max_proposal_operations, settings.protocol.max_bundle_operations) = (1_024, 64);
     settings.protocol.late_percent = if is_judged { 12 } else { 100 };
     settings.protocol.rotation_ms = if is_judged { 4 * settings.protocol.timeout_cap_ms } else { 0 };
     settings.workload.clients = 24;

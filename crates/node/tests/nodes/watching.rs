@@ -34,6 +34,7 @@ async fn a_watch_gives_everything_in_order_old_and_new_and_leaves_out_what_may_n
                 operations.push(operation.nonce);
             }
             Entry::Change(change) => changes.push((change.kind, change.id, change.value.is_some())),
+            Entry::Conviction(conviction) => panic!("nobody asked for {conviction:?}"),
             Entry::Done(_) => {
                 assert_eq!(response.sequence, done + 1);
                 done = response.sequence;

@@ -116,4 +116,15 @@ mod tests {
         assert!(judged.p50_ms * 4 < borne.p50_ms, "{judged:?}, {borne:?}");
         assert!(judged.per_second * 10 > calm.per_second * 9, "{judged:?}, {calm:?}");
     }
+
+    /// protocol §4.11: no slowly growing delay moves the floor.
+    #[test]
+    fn a_delay_that_grows_slowly_is_left() {
+        let arguments = Arguments { seed: 1, seconds: 9 };
+        let measure = |is_judged| {
+            figures(&run(&plan(&arguments, Some(Conduct::RampingDelay), is_judged), false), arguments.seconds)
+        };
+        let (borne, judged) = (measure(false), measure(true));
+        assert!(judged.p50_ms * 2 < borne.p50_ms, "{judged:?}, {borne:?}");
+    }
 }

@@ -117,8 +117,21 @@ async fn next_batch(frames: &mut mpsc::Receiver<Incoming>, batch_bytes: usize) -
     Some(batch)
 }
 
-/// Says when a peer comes or goes, until the node stops.
-pub(crate) async fn log_peers(links: Arc<PeerLinks>, stopping: CancellationToken) -> Result<(), NodeError> {
+/// At each of so many peers another connection must have taken the place of one of ours before that counts: no accident of
+/// a network or a restart does it even once.
+const TIMES_REPLACED: u64 = 3;
+
+/// Whether another node runs with this validator's key, by the word of so many that one is correct (protocol §7.6).
+fn is_key_elsewhere(views: &[PeerView], one_correct: usize) -> bool {
+    views.iter().filter(|view| view.replaced >= TIMES_REPLACED).count() >= one_correct
+}
+
+/// Says when a peer comes or goes, until the node stops; and tells the replica when its key runs elsewhere.
+pub(crate) async fn log_peers(
+    links: Arc<PeerLinks>,
+    (refusals, one_correct): (Arc<Refusals>, usize),
+    stopping: CancellationToken,
+) -> Result<(), NodeError> {
     let mut changes = links.changes();
     let mut before: Vec<PeerView> = links.views();
     loop {
@@ -140,6 +153,9 @@ pub(crate) async fn log_peers(links: Arc<PeerLinks>, stopping: CancellationToken
                 }
                 _ => {}
             }
+        }
+        if is_key_elsewhere(&now, one_correct) && !is_key_elsewhere(&before, one_correct) {
+            refusals.note_key_elsewhere();
         }
         before = now;
     }

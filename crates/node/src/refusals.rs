@@ -1,4 +1,5 @@
-//! Messages of peers that were refused, on their way to the replica's suspicion (accountability §6.7).
+//! What the links saw, on its way to the replica: messages of peers that were refused (accountability §6.7), and this
+//! validator's own key elsewhere (protocol §7.6).
 //!
 //! Counted where they are refused, taken by the driver once in a while: a flood of them costs the driver one event.
 
@@ -19,6 +20,7 @@ const TAKEN_MS: u64 = 1_000;
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
     has_any: AtomicBool,
+    key_elsewhere: AtomicBool,
     counted: Mutex<BTreeMap<ValidatorIndex, (u64, Words)>>,
 }
 
@@ -35,6 +37,12 @@ impl Refusals {
         self.has_any.store(true, Ordering::Release);
     }
 
+    /// Another node runs with this validator's key (protocol §7.6).
+    pub(crate) fn note_key_elsewhere(&self) {
+        self.key_elsewhere.store(true, Ordering::Release);
+        self.has_any.store(true, Ordering::Release);
+    }
+
     /// What was refused, as events; at most once in [`TAKEN_MS`].
     pub(crate) fn take(&self, now: Now, taken_ms: &mut u64) -> Vec<Event> {
         let is_due = now.monotonic_ms.saturating_sub(*taken_ms) >= TAKEN_MS;
@@ -43,8 +51,10 @@ impl Refusals {
         }
         *taken_ms = now.monotonic_ms;
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        let events = std::mem::take(&mut *counted).into_iter();
-        events.map(|(from, (count, why))| Event::Refused { from, count, why }).collect()
+        let refused = std::mem::take(&mut *counted).into_iter();
+        let refused = refused.map(|(from, (count, why))| Event::Refused { from, count, why });
+        let elsewhere = self.key_elsewhere.swap(false, Ordering::AcqRel).then_some(Event::KeyElsewhere);
+        refused.chain(elsewhere).collect()
     }
 }
 

@@ -56,6 +56,9 @@ pub enum Event {
         /// Why the first.
         why: Words,
     },
+    /// At so many peers that one of them is correct, connections with this validator's key take the place of its own:
+    /// another node runs with it (protocol §7.6).
+    KeyElsewhere,
     /// The end of a turn of the event loop, and every timer: bundles, proposals, timeouts, status.
     Turn,
 }

@@ -121,6 +121,8 @@ impl Replica {
                 let answer = self.state_freshness(nonce);
                 out.notices.extend(answer.map(|answer| Notice::Statement(Box::new(answer))));
             }
+            Event::KeyElsewhere if self.overlooks_own_key => {}
+            Event::KeyElsewhere => self.quarantine(Quarantine::KeyUsedElsewhere { what: "connection" }, out),
             Event::Refused { from, count, why } => self.suspecting.note_refused(now, from, count, why),
             Event::Turn => self.on_turn(now, out),
         }

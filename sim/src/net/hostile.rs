@@ -56,6 +56,7 @@ impl Hostile {
             | Event::Round(_)
             | Event::Statement(_)
             | Event::Refused { .. }
+            | Event::KeyElsewhere
             | Event::Turn => true,
         }
     }

@@ -56,7 +56,12 @@ impl Tap for Listener {
                 self.sight.with(|sight| sight.note("operation", me, operation.id().0.as_bytes()));
             }
             Event::Executed(executed) => self.on_executed(executed),
-            Event::Promise(_) | Event::Round(_) | Event::Statement(_) | Event::Refused { .. } | Event::Turn => {}
+            Event::Promise(_)
+            | Event::Round(_)
+            | Event::Statement(_)
+            | Event::Refused { .. }
+            | Event::KeyElsewhere
+            | Event::Turn => {}
         }
         let Some(hostile) = &mut self.hostile else { return true };
         hostile.at(now);

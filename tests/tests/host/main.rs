@@ -10,6 +10,7 @@ mod commands;
 mod crash;
 mod deploy;
 mod disks;
+mod epochs;
 mod hostile;
 mod languages;
 mod membership;
@@ -20,6 +21,7 @@ mod readonly;
 mod receipts;
 mod rogues;
 mod store;
+mod twins;
 mod watch;
 
 use std::sync::{Arc, Weak};

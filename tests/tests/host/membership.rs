@@ -10,13 +10,13 @@ use serde_json::Value as Json;
 use crate::plan;
 
 /// Epochs that an idle cluster ends within seconds.
-fn of_short_epochs() -> Plan {
+pub(crate) fn of_short_epochs() -> Plan {
     let parameters = ["checkpoint_interval=4", "window=16", "min_epoch_sequences=256", "empty_interval_ms=10"];
     parameters.into_iter().fold(plan(), Plan::parameter)
 }
 
 /// Runs a command of an administrator of the cluster; gives what it printed as JSON.
-fn administer(cluster: &Cluster, arguments: &[&str]) -> anyhow::Result<Json> {
+pub(crate) fn administer(cluster: &Cluster, arguments: &[&str]) -> anyhow::Result<Json> {
     let (directory, key) = (cluster.root(), cluster.root().join("administrator.key"));
     let (directory, key) = (directory.to_string_lossy().into_owned(), key.to_string_lossy().into_owned());
     let all = [arguments, &["--cluster", &directory, "--key", &key, "--json"]].concat();

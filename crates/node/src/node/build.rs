@@ -144,8 +144,9 @@ impl<S: Store, C: Connector> Base<S, C> {
         listeners: Listeners<C>,
     ) -> Result<Arc<PeerLinks>, NodeError> {
         let Recovered { replica, guard_file, network } = recovered;
-        let (links, frames) = self.start_links(network, listeners.peers)?;
-        let engine = self.start_engine(replica, guard_file, frames, &links)?;
+        let refusals = Arc::new(Refusals::default());
+        let (links, frames) = self.start_links(network, listeners.peers, &refusals)?;
+        let engine = self.start_engine((replica, guard_file), frames, &links, refusals)?;
         self.start_services(engine, &links, listeners.clients).await?;
         Ok(links)
     }
@@ -155,6 +156,7 @@ impl<S: Store, C: Connector> Base<S, C> {
         &mut self,
         network: NetworkIdentity,
         listener: C::Listener,
+        refusals: &Arc<Refusals>,
     ) -> Result<(Arc<PeerLinks>, Frames), NodeError> {
         let (control, control_frames) = mpsc::channel(CONTROL_FRAMES);
         let (bulk, bulk_frames) = mpsc::channel(BULK_FRAMES);
@@ -175,17 +177,19 @@ impl<S: Store, C: Connector> Base<S, C> {
         let inboxes = Inboxes { control, bulk };
         let (links, tasks) = PeerLinks::start(config, &self.environment.connector, listener, inboxes)?;
         self.supervisor.task("links", join_links(tasks, self.stopping.clone()));
-        self.supervisor.task("peers", log_peers(Arc::clone(&links), self.stopping.clone()));
+        let one_correct = self.identity.context.quorum().one_correct();
+        let told = (Arc::clone(refusals), one_correct);
+        self.supervisor.task("peers", log_peers(Arc::clone(&links), told, self.stopping.clone()));
         Ok((links, (control_frames, bulk_frames)))
     }
 
     /// Driver, execution, guard file, and what feeds them.
     fn start_engine(
         &mut self,
-        replica: Replica,
-        guard_file: Option<GuardFile>,
+        (replica, guard_file): (Replica, Option<GuardFile>),
         frames: Frames,
         links: &Arc<PeerLinks>,
+        refusals: Arc<Refusals>,
     ) -> Result<Engine<S>, NodeError> {
         let (reads, rounds, questions) = reads();
         self.supervisor.task("rounds", rounds.run(self.stopping.clone()));
@@ -211,7 +215,6 @@ impl<S: Store, C: Connector> Base<S, C> {
             executed: inputs.executed.clone(),
             snapshots: snapshot_requests,
         };
-        let refusals = Arc::new(Refusals::default());
         let driver = Driver {
             me: self.identity.me,
             replica,

@@ -31,6 +31,7 @@ const STATEMENT: u8 = 7;
 const REFUSED: u8 = 8;
 const STATE: u8 = 9;
 const PROMISE: u8 = 10;
+const KEY_ELSEWHERE: u8 = 11;
 
 /// An entry of the store: family, key, value.
 pub(crate) type Entry = (Family, Vec<u8>, Vec<u8>);
@@ -63,6 +64,7 @@ pub(super) enum Frame {
     Turn(Now, Digest, String),
     Round(Now, Nonce),
     Statement(Now, Nonce),
+    KeyElsewhere(Now),
     Refused(Now, ValidatorIndex, u64, Words),
     State(String),
 }
@@ -160,6 +162,7 @@ pub(super) fn put_event(now: Now, event: &Event, out: &mut Vec<u8>) {
             out.extend_from_slice(&count.to_be_bytes());
             encode_bytes(why.to_string().as_bytes(), out);
         }),
+        Event::KeyElsewhere => frame(KEY_ELSEWHERE, out, |out| put_now(now, out)),
         // The end of a turn is recorded with what came out of it.
         Event::Turn => {}
     }
@@ -293,6 +296,7 @@ fn read(kind: u8, content: &[u8]) -> Result<Frame, DecodeError> {
             let (now, from, count) = (take_now(input)?, ValidatorIndex(input.u16()?), input.u64()?);
             Frame::Refused(now, from, count, Words::of(&text(input.bytes(LONGEST, "a reason")?)))
         }
+        KEY_ELSEWHERE => Frame::KeyElsewhere(take_now(input)?),
         STATEMENT => Frame::Statement(take_now(input)?, input.array()?),
         STATE => Frame::State(text(input.bytes(LONGEST, "a state")?)),
         other => return Err(DecodeError::Unknown { what: "frame", value: other }),

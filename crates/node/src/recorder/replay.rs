@@ -128,6 +128,7 @@ pub fn replay(recording: &[u8], key: SecretKey, mut each: impl FnMut(&Moment<'_>
                 let words = format!("{count} refused of {from}: {why}");
                 (now, Event::Refused { from, count, why }, words, None)
             }
+            Frame::KeyElsewhere(now) => (now, Event::KeyElsewhere, "the own key elsewhere".to_owned(), None),
             Frame::Turn(now, digest, recorded) => {
                 (now, Event::Turn, "end of turn".to_owned(), Some((digest, recorded)))
             }
@@ -164,6 +165,7 @@ pub fn tell(end: &[u8], mut each: impl FnMut(Now, &str)) -> Result<u64, ReplayEr
             Frame::Executed(now, executed) => (now, format!("executed {}", executed.execution.sequence)),
             Frame::Round(now, _) => (now, "a freshness round".to_owned()),
             Frame::Statement(now, _) => (now, "a freshness statement".to_owned()),
+            Frame::KeyElsewhere(now) => (now, "the own key elsewhere".to_owned()),
             Frame::Turn(now, _, gave) => {
                 turns += 1;
                 (now, format!("end of turn: {}", if gave.is_empty() { "nothing" } else { gave.as_str() }))

@@ -1,7 +1,7 @@
 //! Whether a validator signs: its store, its guard file, its peers and its key (protocol §7.2–§7.6).
 
 use quorate_crypto::sha256;
-use quorate_replica::{GuardFile, Standing};
+use quorate_replica::{Event, GuardFile, Standing};
 use quorate_replica::{RecoverError, Setup, records, recover};
 use quorate_storage::{Family, MemoryStore};
 use quorate_types::execution::{Execution, ExecutionVote};
@@ -385,6 +385,16 @@ fn a_foreign_vote_of_the_own_key_ends_signing() {
     let vote = cluster.sign(vote);
     cluster.deliver(1, 2, Message::Vote(VoteMessage { vote, primary: None }));
     assert!(why(&cluster, 2).contains("two nodes run with one key"), "{}", why(&cluster, 2));
+}
+
+/// protocol §7.6: two nodes that sign the same hear of each other by their connections.
+#[test]
+fn connections_of_the_own_key_elsewhere_end_signing() {
+    let mut cluster = busy(4);
+    cluster.step(2, Event::KeyElsewhere);
+    assert!(why(&cluster, 2).contains("two nodes run with one key"), "{}", why(&cluster, 2));
+    cluster.restart(2);
+    assert!(cluster.hosts[2].replica.standing().is_quarantined(), "no restart forgets it");
 }
 
 /// protocol §7.6: the same by a complaint, which nothing else would show.

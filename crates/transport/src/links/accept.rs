@@ -106,6 +106,7 @@ impl PeerService {
 fn refusal(fault: &LinkFault) -> Status {
     match fault {
         LinkFault::Stream(status) => Status::new(status.code(), status.message()),
+        LinkFault::Replaced => Status::already_exists(fault.to_string()),
         fault => Status::failed_precondition(fault.to_string()),
     }
 }
@@ -131,7 +132,7 @@ impl Receiver {
         let end = tokio::select! {
             biased;
             () = self.shared.closed() => Ok(()),
-            _ = replaced.changed() => Ok(()),
+            _ = replaced.changed() => Err(LinkFault::Replaced),
             end = self.read(&mut frames) => end,
         };
         self.peer.on_receive_end(self.lane, generation);

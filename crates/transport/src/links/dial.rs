@@ -68,6 +68,9 @@ impl<C: Connector> Dialler<C> {
                 () = &mut closed => return Ok(()),
                 fault = self.session(&mut backoff, &mut told) => fault,
             };
+            if matches!(fault, LinkFault::Replaced) {
+                self.peer.on_replaced();
+            }
             let problem = fault.to_string();
             told.failure(&self.peer.name, self.lane, &self.address, &problem);
             self.peer.on_send_failure(self.lane, problem);
@@ -83,7 +86,6 @@ impl<C: Connector> Dialler<C> {
     async fn session(&self, backoff: &mut Backoff, told: &mut Told) -> LinkFault {
         match self.open().await {
             Ok(Opened { mut replies, ending }) => {
-                backoff.reset();
                 told.success(&self.peer.name, self.lane, &self.address);
                 // The other end has nothing to say but its hello: whatever comes is the end.
                 let fault = match replies.message().await {
@@ -92,6 +94,10 @@ impl<C: Connector> Dialler<C> {
                     Err(status) => self.status(status),
                 };
                 drop(ending);
+                // Two nodes with one key would take turns as fast as they can.
+                if !matches!(fault, LinkFault::Replaced) {
+                    backoff.reset();
+                }
                 fault
             }
             Err(fault) => fault,

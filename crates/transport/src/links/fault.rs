@@ -5,6 +5,7 @@ use std::io;
 
 use quorate_crypto::PublicKey;
 use quorate_types::ids::ClusterId;
+use tonic::Code;
 
 use crate::tls::WrongKey;
 
@@ -41,6 +42,12 @@ pub enum LinkFault {
     /// The other end closed the stream.
     #[error("the other end closed the stream")]
     Closed,
+    /// The other end has accepted another connection that proves our network key.
+    #[error(
+        "another connection with this validator's network key took this one's place; if that goes on, two nodes run \
+         with one key"
+    )]
+    Replaced,
     /// The first frame isn't a hello, or a later one is.
     #[error("the other end sent a frame that has no place here")]
     Unexpected,
@@ -69,7 +76,11 @@ impl LinkFault {
     /// The fault behind a failed stream: an alert during what TLS 1.3 makes the first read means that the
     /// other end has judged our key.
     pub(super) fn of_status(status: tonic::Status, ours: PublicKey) -> Self {
-        if is_alert(&status) { Self::KeyRefused { ours } } else { Self::Stream(Box::new(status)) }
+        match status.code() {
+            _ if is_alert(&status) => Self::KeyRefused { ours },
+            Code::AlreadyExists => Self::Replaced,
+            _ => Self::Stream(Box::new(status)),
+        }
     }
 
     /// As [`LinkFault::of_status`], for a connection that failed before there was a stream.

@@ -25,6 +25,9 @@ pub struct PeerView {
     pub round_trip: Option<Duration>,
     /// Why the last attempt to reach it, or its last stream, failed; `None` while all is well.
     pub problem: Option<String>,
+    /// Streams to it that were up and whose place another one took that proves this validator's key, since the start:
+    /// not one that this process opened, since it has one of each kind at a time.
+    pub replaced: u64,
     /// The control stream, then the bulk stream.
     pub lanes: [LaneView; 2],
 }
@@ -84,6 +87,7 @@ struct Known {
     last_seen: Option<Instant>,
     round_trip: Option<Duration>,
     problem: Option<String>,
+    replaced: u64,
     lanes: [LaneView; 2],
 }
 
@@ -122,6 +126,7 @@ impl PeerState {
             last_seen: known.last_seen,
             round_trip: known.round_trip,
             problem: known.problem.clone(),
+            replaced: known.replaced,
             lanes,
         }
     }
@@ -143,6 +148,12 @@ impl PeerState {
         known.problem = Some(problem);
         drop(known);
         self.changes.send_replace(());
+    }
+
+    /// The peer has ended a stream for another one with this validator's key.
+    pub(super) fn on_replaced(&self) {
+        let mut known = self.lock();
+        known.replaced = known.replaced.saturating_add(1);
     }
 
     /// A new stream from the peer; it replaces the one before on this lane. The receiver changes when this

@@ -10,6 +10,7 @@ use futures::{StreamExt, stream};
 use quorate_crypto::sha256;
 use quorate_types::ids::{ClusterId, ValidatorIndex};
 use quorate_types::limits::MAX_MESSAGE_BYTES;
+use tonic::Code;
 
 use self::harness::{End, Log, identity, raw_client, set_of, two_ends, wait_for};
 use super::*;
@@ -165,7 +166,8 @@ async fn a_newer_stream_replaces_the_one_before() {
     first.message().await.unwrap();
     let mut second = open(b"second").await;
     second.message().await.unwrap();
-    assert!(first.message().await.unwrap().is_none(), "the first stream ends without an error");
+    let end_of_first = first.message().await.expect_err("it ends");
+    assert_eq!(end_of_first.code(), Code::AlreadyExists, "it hears why: {end_of_first}");
     assert_eq!(end.next().await.frame, "first");
     assert_eq!(end.next().await.frame, "second");
     assert!(end.links.views()[0].lanes[0].is_receiving);

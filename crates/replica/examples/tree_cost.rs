@@ -6,6 +6,8 @@
 //! Each operation puts a document of some 500 bytes, as `quorate bench` does; 64 authors take turns. The
 //! database isn't part of it: it would add its cost per byte and entry to both.
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,8 @@ use quorate_types::kind::{Access, Consistency, EntityType, Kind, Kinds};
 use quorate_types::operation::{Change, EntityId, OperationBuilder};
 use quorate_types::parameters::Parameters;
 use quorate_types::value::Value;
+
+use support::on_cpu;
 
 const AUTHORS: u64 = 64;
 const OPERATIONS: u64 = 400;
@@ -145,14 +149,6 @@ impl World {
             .expect("a well-formed operation");
         Ordered { lane: ValidatorIndex(0), operation: Arc::new(operation) }
     }
-}
-
-/// How long this thread has been on a processor: others that use the machine don't count.
-#[expect(clippy::disallowed_methods, reason = "a measurement of the core isn't the core")]
-fn on_cpu() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("this needs Linux");
-    let nanoseconds = text.split_whitespace().next().and_then(|field| field.parse().ok());
-    Duration::from_nanos(nanoseconds.expect("a number of nanoseconds"))
 }
 
 fn add(sum: &mut (usize, usize), writes: &WriteBatch) {

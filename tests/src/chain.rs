@@ -60,6 +60,7 @@ impl Chain {
                 start: Sequence(0),
                 validators: Vec::new(),
                 learners: Vec::new(),
+                barred: Vec::new(),
                 parameters: Parameters::default(),
             }),
             kinds: Arc::new(Kinds::new([kind])),

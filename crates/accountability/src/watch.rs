@@ -256,7 +256,7 @@ impl Watch {
             }
             return;
         }
-        let Ok(anchor) = rules::admit_new_view(&new_view.statement, self.context.quorum(), self.context.start) else {
+        let Ok(anchor) = rules::admit_new_view(&new_view.statement, self.context.leading(), self.context.start) else {
             return;
         };
         for change in &new_view.statement.view_changes {

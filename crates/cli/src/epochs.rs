@@ -310,11 +310,23 @@ fn changes(before: &EpochDefinition, after: &EpochDefinition) -> Vec<String> {
         let key = learner.info.consensus_key;
         before.validator_with(&key).is_none() && before.learner_with(&key).is_none()
     };
+    let is_barred_now = |info: &&quorate_types::set::ValidatorInfo| {
+        let key = &info.consensus_key;
+        after.barred.contains(key) && !before.barred.contains(key)
+    };
+    let barred = after.validators.iter().filter(is_barred_now);
+    said.extend(barred.map(|info| format!("{} is convicted and may not lead", info.name)));
     said.extend(after.learners.iter().filter(is_new).map(|learner| format!("{} learns", learner.info.name)));
     if before.parameters != after.parameters {
         said.push("other parameters".to_owned());
     }
     said
+}
+
+/// The names of those who may not lead, the longest barred first.
+fn barred(definition: &EpochDefinition) -> Vec<&str> {
+    let owner = |key| definition.validator_with(key).map(|info| info.name.as_str());
+    definition.barred.iter().filter_map(owner).collect()
 }
 
 fn to_json(first: &EpochDefinition, starts: &[EpochStart], info: &EpochInfo, holds: bool) -> Json {
@@ -323,7 +335,7 @@ fn to_json(first: &EpochDefinition, starts: &[EpochStart], info: &EpochInfo, hol
         let names: Vec<&str> = definition.validators.iter().map(|info| info.name.as_str()).collect();
         epochs.push(json!({
             "epoch": definition.epoch.0, "first_sequence": definition.start.next().0, "validators": names,
-            "changes": changes(before, definition),
+            "barred": barred(definition), "changes": changes(before, definition),
         }));
         before = definition;
     }
@@ -352,6 +364,7 @@ mod tests {
         }
     }
 
+    /// accountability §2.5
     #[test]
     fn what_an_epoch_changes_is_said_in_words() {
         let before = EpochDefinition {
@@ -359,6 +372,7 @@ mod tests {
             start: Sequence(64),
             validators: vec![info("one", 1), info("two", 2), info("three", 3)],
             learners: vec![],
+            barred: vec![],
             parameters: Parameters::default(),
         };
         let mut after = before.clone();
@@ -366,6 +380,7 @@ mod tests {
         after.validators[1].incarnation = [9; 32];
         after.validators[2] = info("four", 5);
         after.parameters.document_levels += 1;
+        after.barred = vec![after.validators[1].consensus_key];
         assert_eq!(
             changes(&before, &after),
             [
@@ -373,6 +388,7 @@ mod tests {
                 "two has a new store",
                 "four is a validator",
                 "three is no validator any more",
+                "two is convicted and may not lead",
                 "other parameters",
             ]
         );

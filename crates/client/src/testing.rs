@@ -94,6 +94,7 @@ pub(crate) fn epoch_start(cluster: ClusterId, epoch: u64, signer: u8, next: u8) 
         start: sequence,
         validators: vec![info],
         learners: vec![],
+        barred: vec![],
         parameters: Parameters::default(),
     };
     let (parent, time, before) = (Digest::ZERO, BlockTime(epoch), Epoch(epoch - 1));

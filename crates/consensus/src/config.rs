@@ -6,7 +6,7 @@ use quorate_crypto::Digest;
 use quorate_types::ids::{BlockTime, Epoch, Sequence, ValidatorIndex, View};
 use quorate_types::parameters::Parameters;
 use quorate_types::quorum::Quorum;
-use quorate_types::set::primary;
+use quorate_types::set::Roster;
 
 /// The time of a step, made by the shell. The core compares and adds, it never reads a clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +37,8 @@ pub struct Config {
     pub epoch: Epoch,
     /// Its quorum arithmetic.
     pub quorum: Quorum,
+    /// Who leads it, in turn.
+    pub roster: Roster,
     /// How many follow it without being counted, with indices after the validators' (protocol §8.5).
     pub learners: usize,
     /// Its parameters.
@@ -46,9 +48,15 @@ pub struct Config {
 }
 
 impl Config {
+    /// What new views are judged by.
+    #[must_use]
+    pub const fn leading(&self) -> (Quorum, &Roster) {
+        (self.quorum, &self.roster)
+    }
+
     /// Who leads `view`.
     #[must_use]
     pub fn primary(&self, view: View) -> ValidatorIndex {
-        primary(self.quorum.validators(), self.epoch, view)
+        self.roster.primary(self.epoch, view)
     }
 }

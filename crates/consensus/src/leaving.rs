@@ -232,7 +232,7 @@ impl Core {
         self.new_views.remove(&new_view.signer());
         let start = (self.config.start.sequence, self.config.start.digest);
         // Judged at the door already; recomputed here, where it is used.
-        let Ok(anchor) = admit_new_view(&new_view.statement, self.config.quorum, start) else { return };
+        let Ok(anchor) = admit_new_view(&new_view.statement, self.config.leading(), start) else { return };
         self.enter(now, new_view, anchor, out);
     }
 

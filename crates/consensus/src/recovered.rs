@@ -184,7 +184,7 @@ fn resume_reign(config: &Config, view: View, active: bool, new_view: Option<Sign
     let start = (config.start.sequence, config.start.digest);
     let at_start = Anchor { sequence: start.0, digest: start.1, chosen: false };
     let accepted = new_view.filter(|new_view| new_view.statement.view == view && !cfg!(mutant = "new-view-forgotten"));
-    let anchor = accepted.as_ref().and_then(|n| admit_new_view(&n.statement, config.quorum, start).ok());
+    let anchor = accepted.as_ref().and_then(|n| admit_new_view(&n.statement, config.leading(), start).ok());
     let entered = active && (anchor.is_some() || view == View::ZERO);
     Reign {
         active: entered,

@@ -16,6 +16,7 @@ use quorate_storage::{Key, StateReader, StoreError};
 use quorate_types::codec::{Canonical, DecodeError, Reader, encode_list};
 use quorate_types::epoch::{CURRENT, ChangeFault, EpochDefinition, MAX_CHANGES, SetChange};
 use quorate_types::ids::{BlockTime, OperationId, Sequence};
+use quorate_types::limits::MAX_VALIDATORS;
 
 use crate::block::Charter;
 use crate::entity::Position;
@@ -28,6 +29,9 @@ const ROOTS: &[u8] = b"vr";
 
 /// Changes that wait for an epoch's end at most: each validator may come back once, and administrators change a lot.
 const MAX_PENDING: usize = 512;
+/// What follows from convictions comes on top, so that nothing keeps it out: one change for each key of this epoch and
+/// of the one before.
+const MAX_FROM_PROOF: usize = 2 * MAX_VALIDATORS;
 /// Proposals that wait for approvals at most.
 pub(crate) const MAX_OPEN: usize = 64;
 /// A proposal that wasn't approved for so many lifetimes of an operation lapses.
@@ -147,8 +151,9 @@ pub(crate) fn judge<R: StateReader>(
         pending(state)?.unwrap_or_else(|| Pending { changes: Vec::new(), ends: boundary(epoch, at.sequence) });
     all.retain(|before| !changes.iter().any(|change| change.supersedes(before)));
     all.extend_from_slice(changes);
-    if all.len() > MAX_PENDING {
-        let (what, found) = ("changes that wait for the end of the epoch", all.len());
+    let asked_for = all.iter().filter(|change| !change.follows_from_proof()).count();
+    if asked_for > MAX_PENDING {
+        let (what, found) = ("changes that wait for the end of the epoch", asked_for);
         return Ok(Err(ChangeFault::TooMany { what, found, limit: MAX_PENDING }));
     }
     Ok(epoch.after(&all, ends).map(|_| Pending { changes: all, ends }))
@@ -157,6 +162,31 @@ pub(crate) fn judge<R: StateReader>(
 /// The changes take effect with all that wait.
 pub(crate) fn put_pending<R: StateReader>(state: &mut Overlay<'_, R>, pending: &Pending) {
     state.store(PENDING.to_vec(), pending);
+}
+
+/// protocol §8.6, accountability §2.3, §2.4: what follows for whoever is convicted, without anybody's approval: it leads no
+/// more, or leaves, from the next epoch on. Nothing follows twice, nor for somebody who won't be there.
+pub(crate) fn convict<R: StateReader>(
+    state: &mut Overlay<'_, R>,
+    epoch: &EpochDefinition,
+    at: Position,
+    convicted: PublicKey,
+) -> Result<(), StoreError> {
+    let waiting = pending(state)?.map(|pending| pending.changes).unwrap_or_default();
+    let next = epoch.after(&waiting, at.sequence).expect("whatever joined what waits was judged with all of it");
+    if !next.may_lead(&convicted) {
+        return Ok(());
+    }
+    let evict = (epoch.parameters.evict_on_proof == 1).then_some(SetChange::Evict { validator: convicted });
+    let bar = (!next.barred.contains(&convicted)).then_some(SetChange::Bar { validator: convicted });
+    for change in evict.into_iter().chain(bar) {
+        // An eviction can't be made where too few validators would be left; a bar always can.
+        if let Ok(pending) = judge(state, epoch, at, &[change])? {
+            put_pending(state, &pending);
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 /// protocol §8.4: the first checkpoint at or above `s + W` and the epoch's start + `E_min`.
@@ -260,7 +290,7 @@ impl Canonical for Pending {
     }
 
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let changes = input.list(MAX_PENDING, "changes that wait for the end of the epoch")?;
+        let changes = input.list(MAX_PENDING + MAX_FROM_PROOF, "changes that wait for the end of the epoch")?;
         Ok(Self { changes, ends: Sequence::decode(input)? })
     }
 }

@@ -5,16 +5,19 @@ mod common;
 use std::sync::Arc;
 
 use common::*;
-use quorate_crypto::{Digest, SecretKey, sha256};
+use quorate_crypto::{Digest, PublicKey, SecretKey, sha256};
 use quorate_machine::read;
 use quorate_types::codec::Canonical;
+use quorate_types::epoch::{NewValidator, SetChange};
 use quorate_types::evidence::{Conviction, Evidence, in_order};
+use quorate_types::execution::{Execution, ExecutionVote};
 use quorate_types::ids::{ClusterId, Epoch, Sequence, ValidatorIndex, View};
 use quorate_types::operation::{Operation, SystemChange};
 use quorate_types::receipt::RejectionCode;
 use quorate_types::set::ValidatorInfo;
 use quorate_types::signed::{Signed, signing_bytes};
-use quorate_types::vote::{Phase, Vote};
+use quorate_types::view_change::ViewChange;
+use quorate_types::vote::{Claim, Phase, Vote};
 
 /// What [`World`] executes in.
 fn cluster() -> ClusterId {
@@ -60,6 +63,35 @@ fn double_vote(validator: u16, epoch: u64, sequence: u64) -> Evidence {
     };
     let (first, second) = in_order((vote(1), vote(2)));
     Evidence::ConflictingVotes(first, second)
+}
+
+/// Two proposals of the primary of a view.
+fn double_proposal(validator: u16, (epoch, view): (u64, u64), sequence: u64) -> Evidence {
+    let Evidence::ConflictingVotes(first, second) = double_vote(validator, epoch, sequence) else { unreachable!() };
+    let prepare = |vote: Signed<Vote>| {
+        let statement = Vote { phase: Phase::Prepare, view: View(view), ..vote.statement };
+        Signed { statement, signature: key(validator).sign(&signing_bytes(&cluster(), &statement)) }
+    };
+    let (first, second) = in_order((prepare(first), prepare(second)));
+    Evidence::ConflictingProposals(first, second)
+}
+
+/// Two view changes for view 5 with different claims.
+fn double_view_change(validator: u16, epoch: u64) -> Evidence {
+    let change = |sequence: u64| {
+        let claim = Claim { view: View(1), sequence: Sequence(sequence), digest: sha256(&[b"claimed"]) };
+        let statement = ViewChange {
+            epoch: Epoch(epoch),
+            new_view: View(5),
+            prepared: None,
+            committed: None,
+            last_vote: Some(claim),
+            validator: ValidatorIndex(validator),
+        };
+        Signed { statement, signature: key(validator).sign(&signing_bytes(&cluster(), &statement)) }
+    };
+    let (first, second) = in_order((change(130), change(131)));
+    Evidence::ConflictingViewChanges(first, second)
 }
 
 fn accuse(world: &World, by: u16, evidence: &Evidence) -> Arc<Operation> {
@@ -178,4 +210,116 @@ fn evidence_of_the_epoch_before_is_judged_by_its_own_set() {
     assert_eq!(convictions(&world)[0].convicted, key(3).public());
     let mine = accuse(&world, 1, &double_vote(3, 1, 9));
     assert_eq!(refused(&mut world, &mine), RejectionCode::InvalidEvidence, "index 3 has another key in this epoch");
+}
+
+fn pending(world: &World) -> Vec<SetChange> {
+    read::pending_changes(&world.state).expect("a map never fails").map(|pending| pending.changes).unwrap_or_default()
+}
+
+fn bar(at: u16) -> SetChange {
+    SetChange::Bar { validator: key(at).public() }
+}
+
+fn evict(at: u16) -> SetChange {
+    SetChange::Evict { validator: key(at).public() }
+}
+
+fn convict(world: &mut World, evidence: &Evidence) {
+    let by = evidence.validator().map_or(0, |accused| (accused.0 + 1) % 4);
+    let operation = accuse(world, by, evidence);
+    assert!(world.receipt(&operation).is_applied());
+}
+
+fn next_epoch(world: &mut World) {
+    let last = read::epoch_end(&world.state, world.epoch.epoch).expect("a map never fails").expect("the epoch ends");
+    while world.sequence < last.0 {
+        world.run(&[]);
+    }
+    world.epoch = read::next_epoch(&world.state).expect("a map never fails").expect("a next epoch");
+}
+
+/// accountability §2.3, protocol §8.6: a conviction ends the epoch by itself, and bars its subject in the next.
+#[test]
+fn a_conviction_is_a_change_that_nobody_approves() {
+    let mut world = world();
+    convict(&mut world, &double_vote(2, 0, 9));
+    assert_eq!(pending(&world), [bar(2)]);
+    assert_eq!(read::epoch_end(&world.state, Epoch(0)).unwrap(), Some(Sequence(128)), "E_min is kept");
+    // Another kind against the same key says nothing new about who may lead.
+    convict(&mut world, &double_proposal(2, (0, 2), 10));
+    convict(&mut world, &double_vote(1, 0, 9));
+    assert_eq!(pending(&world), [bar(2), bar(1)]);
+    next_epoch(&mut world);
+    assert_eq!(world.epoch.barred, [key(2).public(), key(1).public()]);
+    assert_eq!(world.epoch.validators.len(), 4, "they vote on");
+    let roster = world.epoch.set();
+    let leads = |at| roster.roster().leads(ValidatorIndex(at));
+    assert_eq!([0, 1, 2, 3].map(leads), [true, true, false, true], "one of four, the one barred first");
+    let again = accuse(&world, 3, &double_proposal(2, (1, 1), 200));
+    assert_eq!(refused(&mut world, &again), RejectionCode::AlreadyConvicted);
+    convict(&mut world, &double_view_change(2, 1));
+    assert_eq!(pending(&world), [], "no second epoch for one that is barred already");
+}
+
+/// accountability §1.9, §2.3: a wrong result can come from a broken disk.
+#[test]
+fn a_wrong_result_bars_nobody() {
+    let mut world = world();
+    let vote = |root: u8| {
+        let digest = |what: u8| sha256(&[&[what]]);
+        let execution = Execution {
+            epoch: Epoch(0),
+            sequence: Sequence(3),
+            proposal: digest(1),
+            state_root: digest(root),
+            receipts_root: digest(2),
+        };
+        let statement = ExecutionVote { execution, validator: ValidatorIndex(2) };
+        Signed { statement, signature: key(2).sign(&signing_bytes(&cluster(), &statement)) }
+    };
+    let (first, second) = in_order((vote(3), vote(4)));
+    convict(&mut world, &Evidence::ConflictingExecutions(first, second));
+    assert_eq!((convictions(&world).len(), pending(&world)), (1, vec![]));
+    assert!(!convictions(&world)[0].blames());
+}
+
+/// accountability §2.4: where the parameters say so a convicted validator leaves, as long as enough are left; whoever
+/// can't be spared leads no more.
+#[test]
+fn by_policy_a_convicted_validator_leaves_while_enough_are_left() {
+    let mut world = world();
+    world.parameters.evict_on_proof = 1;
+    world.parameters.min_validators = 3;
+    convict(&mut world, &double_vote(2, 0, 9));
+    assert_eq!(pending(&world), [evict(2)]);
+    convict(&mut world, &double_vote(1, 0, 9));
+    assert_eq!(pending(&world), [evict(2), bar(1)]);
+    next_epoch(&mut world);
+    let names: Vec<&str> = world.epoch.validators.iter().map(|info| info.name.as_str()).collect();
+    assert_eq!((names, &world.epoch.barred[..]), (vec!["v0", "v1", "v3"], &[key(1).public()][..]));
+    assert_eq!(world.epoch.learners.len(), 1, "it serves for one epoch more");
+    // What it did in the epoch before convicts it of more, and nothing is left to follow.
+    let operation = accuse(&world, 0, &double_proposal(2, (0, 2), 7));
+    assert!(world.receipt(&operation).is_applied());
+    assert_eq!(pending(&world), []);
+}
+
+/// accountability §2.3: it comes back as somebody else, or not at all.
+#[test]
+fn nobody_who_is_convicted_is_added_under_the_same_key() {
+    let mut world = world();
+    world.parameters.evict_on_proof = 1;
+    convict(&mut world, &double_vote(2, 0, 9));
+    next_epoch(&mut world);
+    let add = |consensus_key: PublicKey| {
+        let network_key = SecretKey::from_seed([240; 32]).public();
+        let (name, peer_address) = ("v9".to_owned(), "host-9:7000".to_owned());
+        SetChange::Add(Box::new(NewValidator { name, consensus_key, network_key, peer_address, replaces: false }))
+    };
+    let old = finish(world.op().system(SystemChange::Propose(vec![add(key(2).public())])));
+    let (code, text) = rejection(&world.receipt(&old));
+    assert_eq!(code, RejectionCode::ChangeRefused);
+    assert!(text.contains("is convicted"), "{text}");
+    let new = finish(world.op().system(SystemChange::Propose(vec![add(key(30).public())])));
+    assert!(world.receipt(&new).is_applied());
 }

@@ -46,6 +46,7 @@ fn start(epoch: u64, end: u64, (members, signers): (&[u16], usize), next: &[u16]
         start: Sequence(end),
         validators: validators.collect(),
         learners: vec![],
+        barred: vec![],
         parameters: Parameters::default(),
     };
     let leaf = Leaf::of(CURRENT, &definition.to_bytes());

@@ -69,6 +69,7 @@ fn main() {
             start: Sequence(0),
             validators: Vec::new(),
             learners: Vec::new(),
+            barred: Vec::new(),
             parameters: Parameters::default(),
         },
         kinds: Kinds::new([kind]),

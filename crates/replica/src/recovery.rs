@@ -223,7 +223,8 @@ fn build<S: Store>(store: &S, setup: Setup, quarantine: Option<Quarantine>, now:
     let own_bundle = signed.bundle;
     let (parameters, learners) = (context.parameters.clone(), context.set.learners().len());
     let everyone = context.set.everyone().count();
-    let config = Config { me, epoch, quorum: context.quorum(), learners, parameters, start };
+    let (quorum, roster) = (context.quorum(), context.set.roster().clone());
+    let config = Config { me, epoch, quorum, roster, learners, parameters, start };
     let (lanes, lane_fault) = recovered_lanes(store, &context, (me, own_bundle), delivered)?;
     let reach = 2 * u64::from(context.parameters.window);
     let executions = recovered_executions(store, &context, (stable, certified), reach)?;

@@ -52,6 +52,9 @@ pub struct EpochDefinition {
     pub validators: Vec<ValidatorInfo>,
     /// Those who follow without being counted, by index after the validators.
     pub learners: Vec<Learner>,
+    /// The consensus keys of validators, and of learners that join, that may not lead, the oldest bar first
+    /// (protocol §8.6).
+    pub barred: Vec<PublicKey>,
     /// Its parameters.
     pub parameters: Parameters,
 }
@@ -65,6 +68,7 @@ impl EpochDefinition {
             start: Sequence::ZERO,
             validators: genesis.validator_set().iter().map(|(_, info)| info.clone()).collect(),
             learners: Vec::new(),
+            barred: Vec::new(),
             parameters: genesis.content.parameters,
         }
     }
@@ -73,7 +77,8 @@ impl EpochDefinition {
     #[must_use]
     pub fn set(&self) -> ValidatorSet {
         let set = ValidatorSet::with_learners(self.validators.clone(), self.learners.clone());
-        set.expect("a definition has between 1 and MAX_VALIDATORS validators")
+        let set = set.expect("a definition has between 1 and MAX_VALIDATORS validators");
+        set.barring(self.barred.clone())
     }
 
     /// What messages of the epoch are judged against; `start` is the digest of the proposal at the epoch's start, or
@@ -110,6 +115,7 @@ impl From<&Context> for EpochDefinition {
             start: context.start.0,
             validators: context.set.iter().map(|(_, info)| info.clone()).collect(),
             learners: context.set.learners().to_vec(),
+            barred: context.set.barred().to_vec(),
             parameters: *context.parameters,
         }
     }
@@ -162,6 +168,7 @@ impl Canonical for EpochDefinition {
         self.start.encode(out);
         encode_list(&self.validators, out);
         encode_list(&self.learners, out);
+        encode_list(&self.barred, out);
         self.parameters.encode(out);
     }
 
@@ -171,6 +178,7 @@ impl Canonical for EpochDefinition {
             start: Sequence::decode(input)?,
             validators: input.list(MAX_VALIDATORS, "validators of an epoch")?,
             learners: input.list(MAX_LEARNERS, "learners of an epoch")?,
+            barred: input.list(MAX_VALIDATORS, "barred keys of an epoch")?,
             parameters: Parameters::decode(input)?,
         };
         if definition.validators.is_empty() {

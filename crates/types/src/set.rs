@@ -41,11 +41,13 @@ pub enum LearnerRole {
     Leaving,
 }
 
-/// The validators of one epoch, by index, and its learners. Never without a validator.
+/// The validators of one epoch, by index, its learners, and who of the validators leads. Never without a validator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidatorSet {
     validators: Vec<ValidatorInfo>,
     learners: Vec<Learner>,
+    barred: Vec<PublicKey>,
+    roster: Roster,
 }
 
 impl ValidatorSet {
@@ -61,7 +63,16 @@ impl ValidatorSet {
     pub fn with_learners(validators: Vec<ValidatorInfo>, learners: Vec<Learner>) -> Option<Self> {
         let everyone = validators.len().saturating_add(learners.len());
         let fits = !validators.is_empty() && everyone <= crate::limits::MAX_VALIDATORS;
-        fits.then_some(Self { validators, learners })
+        let roster = Roster::all(validators.len());
+        fits.then_some(Self { validators, learners, barred: Vec::new(), roster })
+    }
+
+    /// The set when the owners of these consensus keys are barred from leading, the oldest bar first (protocol §8.6).
+    #[must_use]
+    pub fn barring(self, barred: Vec<PublicKey>) -> Self {
+        let place = |key: &PublicKey| self.iter().find(|(_, info)| info.consensus_key == *key).map(|(index, _)| index);
+        let roster = Roster::without(self.quorum(), barred.iter().filter_map(place));
+        Self { barred, roster, ..self }
     }
 
     /// `n`.
@@ -130,11 +141,56 @@ impl ValidatorSet {
         self.everyone().find(|(_, info)| info.network_key == *key).map(|(index, _)| index)
     }
 
-    /// `primary(epoch, view) = roster[(epoch + view) mod |roster|]` (protocol §3.7). The roster is the
-    /// whole set as long as nothing excludes a validator from it.
+    /// Whose consensus keys are barred, the oldest bar first. More may be barred than the roster leaves out.
+    #[must_use]
+    pub fn barred(&self) -> &[PublicKey] {
+        &self.barred
+    }
+
+    /// Who leads.
+    #[must_use]
+    pub const fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// The primary of a view (protocol §3.7).
     #[must_use]
     pub fn primary(&self, epoch: Epoch, view: View) -> ValidatorIndex {
-        primary(self.size(), epoch, view)
+        self.roster.primary(epoch, view)
+    }
+}
+
+/// The validators of one epoch that lead it in turn, by index (protocol §3.7, §8.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roster(Vec<ValidatorIndex>);
+
+impl Roster {
+    /// All of a set of `size` validators.
+    #[must_use]
+    pub fn all(size: usize) -> Self {
+        Self(indices(size).collect())
+    }
+
+    /// All but those `excluded`, of whom each is named once, the oldest exclusion first. At least `n − f` stay: of
+    /// more than `f` exclusions the newest lapse (protocol §8.6).
+    #[must_use]
+    pub fn without(quorum: Quorum, excluded: impl IntoIterator<Item = ValidatorIndex>) -> Self {
+        let left_out: Vec<ValidatorIndex> = excluded.into_iter().take(quorum.faulty()).collect();
+        Self(indices(quorum.validators()).filter(|index| !left_out.contains(index)).collect())
+    }
+
+    /// `primary(epoch, view) = roster[(epoch + view) mod |roster|]` (protocol §3.7).
+    #[must_use]
+    pub fn primary(&self, epoch: Epoch, view: View) -> ValidatorIndex {
+        let size = self.0.len().max(1) as u128;
+        let place = (u128::from(epoch.0) + u128::from(view.0)) % size;
+        usize::try_from(place).ok().and_then(|place| self.0.get(place)).copied().unwrap_or_default()
+    }
+
+    /// Whether this validator is one of them.
+    #[must_use]
+    pub fn leads(&self, validator: ValidatorIndex) -> bool {
+        self.0.binary_search(&validator).is_ok()
     }
 }
 
@@ -143,22 +199,34 @@ pub fn indices(size: usize) -> impl Iterator<Item = ValidatorIndex> {
     (0..u16::try_from(size).unwrap_or(u16::MAX)).map(ValidatorIndex)
 }
 
-/// The primary of `view` in a roster of `size` validators (protocol §3.7).
-#[must_use]
-pub fn primary(size: usize, epoch: Epoch, view: View) -> ValidatorIndex {
-    let size = size.max(1) as u128;
-    let index = (u128::from(epoch.0) + u128::from(view.0)) % size;
-    ValidatorIndex(u16::try_from(index).unwrap_or(0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn leaders(roster: &Roster, epoch: u64) -> Vec<u16> {
+        (0..5).map(|view| roster.primary(Epoch(epoch), View(view)).0).collect()
+    }
+
+    /// protocol §3.7
     #[test]
     fn primaries_rotate_and_no_view_overflows() {
-        let leads = |view| primary(4, Epoch(0), View(view)).0;
-        assert_eq!((0..5).map(leads).collect::<Vec<_>>(), [0, 1, 2, 3, 0]);
-        assert_eq!(primary(4, Epoch(u64::MAX), View(u64::MAX)), ValidatorIndex(2));
+        let all = Roster::all(4);
+        assert_eq!(leaders(&all, 0), [0, 1, 2, 3, 0]);
+        assert_eq!(leaders(&all, 3), [3, 0, 1, 2, 3]);
+        assert_eq!(all.primary(Epoch(u64::MAX), View(u64::MAX)), ValidatorIndex(2));
+    }
+
+    /// protocol §8.6: the oldest `f` exclusions hold, the newer ones lapse.
+    #[test]
+    fn a_roster_keeps_all_but_f() {
+        let without =
+            |size, excluded: &[u16]| Roster::without(Quorum::of(size), excluded.iter().copied().map(ValidatorIndex));
+        assert_eq!(leaders(&without(4, &[1]), 0), [0, 2, 3, 0, 2]);
+        assert_eq!(without(4, &[2, 1, 0]), without(4, &[2]), "one of four, the oldest");
+        assert_eq!(leaders(&without(7, &[5, 0, 1]), 1), [2, 3, 4, 6, 1], "two of seven");
+        for small in 1..4 {
+            assert_eq!(without(small, &[0]), Roster::all(small), "none of {small}");
+        }
+        assert!(without(4, &[1]).leads(ValidatorIndex(2)) && !without(4, &[1]).leads(ValidatorIndex(1)));
     }
 }

@@ -21,7 +21,7 @@ use crate::parameters::Parameters;
 use crate::proposal::PrePrepare;
 use crate::quorum::Quorum;
 use crate::rules::{self, RuleFault};
-use crate::set::ValidatorSet;
+use crate::set::{Roster, ValidatorSet};
 use crate::signed::{Signed, Statement, signing_bytes};
 use crate::view_change::{NewView, ViewChangeMessage};
 use crate::vote::{Certificate, Phase};
@@ -123,6 +123,12 @@ impl Context {
     #[must_use]
     pub fn quorum(&self) -> Quorum {
         self.set.quorum()
+    }
+
+    /// What new views are judged by: quorums, and who leads.
+    #[must_use]
+    pub fn leading(&self) -> (Quorum, &Roster) {
+        (self.set.quorum(), self.set.roster())
     }
 
     /// Checks one message from another validator.
@@ -320,7 +326,7 @@ impl<'a> Checks<'a> {
 
     /// What is in a new view, its own signature aside.
     pub(crate) fn new_view(&mut self, new_view: &Signed<NewView>) -> Result<(), PeerFault> {
-        rules::admit_new_view(&new_view.statement, self.context.quorum(), self.context.start)?;
+        rules::admit_new_view(&new_view.statement, self.context.leading(), self.context.start)?;
         for change in &new_view.statement.view_changes {
             self.signed(change)?;
         }

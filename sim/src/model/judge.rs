@@ -9,7 +9,7 @@ use quorate_crypto::{Digest, Signature};
 use quorate_types::ids::{Epoch, Sequence, ValidatorIndex, View};
 use quorate_types::quorum::Quorum;
 use quorate_types::rules::{self, Claims, admit_certificate, admit_new_view};
-use quorate_types::set::primary;
+use quorate_types::set::Roster;
 use quorate_types::signed::Signed;
 use quorate_types::view_change::{NewView, ViewChange};
 use quorate_types::vote::{Certificate, Claim, Phase};
@@ -115,7 +115,7 @@ impl Judge {
     /// The number of the correct validator that is the primary of `view`; `None` if that is the
     /// Byzantine one.
     pub(super) fn primary(&self, view: u8) -> Option<usize> {
-        let index = primary(usize::from(VALIDATORS), EPOCH, View(u64::from(view)));
+        let index = Roster::all(usize::from(VALIDATORS)).primary(EPOCH, View(u64::from(view)));
         (0..CORRECT).find(|correct| self.index(*correct) == index)
     }
 
@@ -224,9 +224,10 @@ fn admits_senders(senders: Signers) -> bool {
         view_changes: senders.list().map(change).collect(),
         prepared: None,
         committed: None,
-        validator: primary(usize::from(VALIDATORS), EPOCH, view),
+        validator: Roster::all(usize::from(VALIDATORS)).primary(EPOCH, view),
     };
-    admit_new_view(&new_view, Quorum::of(usize::from(VALIDATORS)), (Sequence::ZERO, Digest::ZERO)).is_ok()
+    let (size, start) = (usize::from(VALIDATORS), (Sequence::ZERO, Digest::ZERO));
+    admit_new_view(&new_view, (Quorum::of(size), &Roster::all(size)), start).is_ok()
 }
 
 /// The rules check no signature.

@@ -35,6 +35,8 @@ built_in!(
     "rolling-restart",
     "disk-loss",
     "epoch-change",
+    "convicted",
+    "evicted",
     "far-behind",
     "far-behind-on-liars",
     "too-many-byzantine",

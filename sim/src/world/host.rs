@@ -221,6 +221,7 @@ pub(crate) fn place_of(report: &Report) -> Place {
     Place {
         epoch: report.epoch,
         view: report.view,
+        primary: Some(report.primary.0),
         is_active: report.is_active,
         stable: report.stable,
         committed: report.committed,

@@ -32,6 +32,8 @@ probes! {
     "crash", true, "a process dies";
     "delivered", true, "a proposal is ordered";
     "duplicated", true, "a packet arrives twice";
+    "barred for the next epoch", false, "a validator goes on in an epoch in which a convicted one leads no more";
+    "evicted", false, "a validator goes on in an epoch without one that was convicted";
     "epoch entered", false, "a validator goes on in the next epoch";
     "execution certificate", true, "a quorum has the same results";
     "linearizable read answered", true, "a reader sees a state as new as everything acknowledged before";
@@ -55,6 +57,7 @@ probes! {
     "rollback found by asking a peer", false, "a peer's answer shows a store that lost what it had signed";
     "lost for lack of bandwidth", false, "a narrow link has no room for a packet";
     "store lost", true, "a validator comes back without its store";
+    "validator convicted", true, "the whole cluster has judged evidence against a validator";
     "view entered", true, "a view begins";
     "view left", true, "a view is given up";
     "promise broken", false, "a client finds that a bundle doesn't hold what was promised";

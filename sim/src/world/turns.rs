@@ -341,6 +341,12 @@ impl World {
             self.reach("epoch entered");
             self.tell(State::Start, Some(me), || format!("-- {me} is in epoch {epoch}"));
             let context = self.host(me).context.clone();
+            if !context.set.barred().is_empty() {
+                self.reach("barred for the next epoch");
+            }
+            if context.set.size() < self.cast.context.set.size() {
+                self.reach("evicted");
+            }
             self.observer.enter(context);
         }
         Ok(())

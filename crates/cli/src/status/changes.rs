@@ -1,5 +1,5 @@
 //! What is to change in the cluster, in sentences: what was approved and where it takes effect, what waits for
-//! approvals, who learns.
+//! approvals, who learns, who is barred from leading.
 
 use quorate_client::pb::cluster::v1::{Changes, LearnerStatus, StatusResponse};
 use serde_json::{Value as Json, json};
@@ -30,6 +30,7 @@ pub(super) fn remarks(status: &StatusResponse) -> Vec<String> {
         ));
     }
     remarks.extend(changes.learners.iter().map(|learner| format!("{} {}", learner.name, learner_words(learner))));
+    remarks.extend(changes.barred.iter().map(|name| format!("{name} is convicted: it votes, and may not lead")));
     remarks
 }
 
@@ -61,6 +62,7 @@ pub(super) fn to_json(changes: &Changes) -> Json {
         "proposed": proposed.collect::<Vec<_>>(),
         "approvals_needed": changes.approvals_needed,
         "learners": learners.collect::<Vec<_>>(),
+        "barred": changes.barred,
     })
 }
 
@@ -70,6 +72,7 @@ mod tests {
 
     use super::*;
 
+    /// accountability §2.5
     #[test]
     fn everything_that_is_on_its_way_is_said() {
         let learner =
@@ -86,6 +89,7 @@ mod tests {
             proposed: vec![proposal],
             approvals_needed: 2,
             learners: vec![learner("six", false, false), learner("seven", false, true), learner("one", true, false)],
+            barred: vec!["three".to_owned()],
         };
         let status = StatusResponse { executed: 4_000, changes: Some(changes), ..StatusResponse::default() };
         let said = remarks(&status).join("\n");
@@ -96,6 +100,7 @@ mod tests {
             "six learns",
             "seven has caught up",
             "one was removed",
+            "three is convicted",
         ] {
             assert!(said.contains(part), "{part:?} isn't in {said}");
         }

@@ -4,10 +4,13 @@ use quorate_consensus::{Effect, Input};
 use quorate_types::ids::{BlockTime, Sequence, View};
 use quorate_types::parameters::Parameters;
 use quorate_types::proposal::Payload;
+use quorate_types::rules::admit_new_view;
+use quorate_types::view_change::NewView;
 use quorate_types::vote::Phase;
 
 use crate::support::{
-    Bench, WALL_MS, chain, child, committed, genesis, link_of, parameters, payload, places, prepared, votes_in,
+    Bench, EPOCH, WALL_MS, chain, child, committed, genesis, index, link_of, parameters, payload, places, prepared,
+    view_change, votes_in,
 };
 
 /// protocol §3.7: `primary(epoch, view) = roster[(epoch + view) mod |roster|]`, the same for all.
@@ -18,6 +21,42 @@ fn the_primary_goes_round_by_view() {
         let primaries: Vec<u16> = (0..6).map(|view| bench.config.primary(View(view)).0).collect();
         assert_eq!(primaries, [0, 1, 2, 3, 0, 1]);
     }
+}
+
+/// protocol §3.7, §8.6: of those left out of the roster no view is led; they vote as all others do.
+#[test]
+fn whoever_is_left_out_of_the_roster_votes_and_leads_nobody() {
+    let mut bench = Bench::barring(0, &[0]);
+    let primaries: Vec<u16> = (0..6).map(|view| bench.config.primary(View(view)).0).collect();
+    assert_eq!(primaries, [1, 2, 3, 1, 2, 3]);
+    assert_eq!(bench.core.slot(bench.now), None, "view 0 is another one's");
+    let proposal = child(genesis(), 1);
+    let effects = bench.pre_prepare(0, &proposal);
+    assert_eq!(places(&votes_in(&effects)), [(Phase::Prepare, 0, 1)]);
+    // It collects view changes for a view that would be its own by index, and makes no new view of them.
+    let mut bench = Bench::barring(0, &[0]);
+    let mut effects = Vec::new();
+    for sender in 1..4 {
+        effects.extend(bench.view_change(view_change(sender, 4, None, None)));
+    }
+    assert_eq!(bench.core.view(), View(4));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::SignNewView(_))));
+    // A new view of a primary by index alone is refused, that of the roster's is accepted.
+    let changes: Vec<_> = (1..4).map(|sender| view_change(sender, 4, None, None).signed).collect();
+    let quorum = bench.config.quorum;
+    let judged = |validator: u16| {
+        let new_view = NewView {
+            epoch: EPOCH,
+            view: View(4),
+            view_changes: changes.clone(),
+            prepared: None,
+            committed: None,
+            validator: index(validator),
+        };
+        let start = (genesis().sequence, genesis().digest);
+        admit_new_view(&new_view, (quorum, &bench.config.roster), start).is_ok()
+    };
+    assert_eq!([0, 1, 2, 3].map(judged), [false, false, true, false]);
 }
 
 /// protocol §3.1: with nothing in flight the primary proposes at once, and its vote is the signature.

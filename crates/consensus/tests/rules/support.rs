@@ -11,6 +11,7 @@ use quorate_types::parameters::Parameters;
 use quorate_types::proposal::{LaneTip, Payload, PrePrepare, Proposal};
 use quorate_types::quorum::Quorum;
 use quorate_types::rules::{admit_certificate, admit_new_view, admit_view_change};
+use quorate_types::set::Roster;
 use quorate_types::signed::Signed;
 use quorate_types::view_change::{Complaint, NewView, ViewChange, ViewChangeMessage};
 use quorate_types::vote::{Certificate, Claim, Phase, Vote};
@@ -190,10 +191,21 @@ impl Bench {
     }
 
     pub(crate) fn of(validators: usize, me: u16, parameters: Parameters) -> Self {
+        Self::led_by(Roster::all(validators), validators, me, parameters)
+    }
+
+    /// Validator `me` of four, of whom these may not lead.
+    pub(crate) fn barring(me: u16, barred: &[u16]) -> Self {
+        let roster = Roster::without(Quorum::of(4), barred.iter().copied().map(index));
+        Self::led_by(roster, 4, me, parameters())
+    }
+
+    fn led_by(roster: Roster, validators: usize, me: u16, parameters: Parameters) -> Self {
         let config = Config {
             me: index(me),
             epoch: EPOCH,
             quorum: Quorum::of(validators),
+            roster,
             learners: 0,
             parameters: Arc::new(parameters),
             start: genesis(),
@@ -239,7 +251,7 @@ impl Bench {
             }
             Effect::SignNewView(statement) => {
                 let start = (self.config.start.sequence, self.config.start.digest);
-                admit_new_view(statement, self.config.quorum, start).expect("own new views pass the door");
+                admit_new_view(statement, self.config.leading(), start).expect("own new views pass the door");
                 Own::NewView(signed((**statement).clone()))
             }
             Effect::CheckPayload(digest, _) if self.withheld.contains(digest) => return None,
@@ -287,7 +299,7 @@ impl Bench {
 
     pub(crate) fn new_view(&mut self, new_view: Signed<NewView>) -> Vec<Effect> {
         let start = (self.config.start.sequence, self.config.start.digest);
-        admit_new_view(&new_view.statement, self.config.quorum, start).expect("it passes the door");
+        admit_new_view(&new_view.statement, self.config.leading(), start).expect("it passes the door");
         self.step(Input::NewView(Box::new(new_view)))
     }
 

@@ -70,6 +70,9 @@ pub(super) fn apply<R: StateReader>(
     }
     let conviction = conviction(said, accused.consensus_key, &evidence);
     state.store(key, &conviction);
+    if conviction.blames() {
+        epochs::convict(state, charter.epoch, said.at, conviction.convicted)?;
+    }
     said.convictions.push(conviction);
     Ok(Ok(()))
 }
@@ -102,6 +105,14 @@ fn context_of<R: StateReader>(
     }
     let before = epochs::before(state)?.filter(|before| before.definition.epoch == epoch && epoch.next() == present);
     Ok(before.map(|before| before.definition.context(said.cluster, charter.scheme, before.start)))
+}
+
+/// Whether blame follows from what the owner of a key is convicted of.
+pub(super) fn is_blamed<R: StateReader>(state: &Overlay<'_, R>, key: &PublicKey) -> Result<bool, StoreError> {
+    let of_key = [CONVICTIONS, key.as_bytes()].concat();
+    let entries = state.scan(&of_key, usize::from(u8::MAX) + 1)?;
+    let convictions = entries.iter().map(|(key, bytes)| decode::<Conviction>(key, bytes));
+    Ok(convictions.collect::<Result<Vec<_>, _>>()?.iter().any(Conviction::blames))
 }
 
 /// All convictions, by key and kind.

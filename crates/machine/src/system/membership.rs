@@ -8,10 +8,10 @@ use quorate_types::ids::{Epoch, OperationId};
 use quorate_types::operation::{Ready, Rejoin};
 use quorate_types::receipt::RejectionCode;
 
-use super::{Outcome, reject};
+use super::{Outcome, accuse, reject};
 use crate::block::Charter;
 use crate::entity::Position;
-use crate::epochs::{self, MAX_OPEN, OpenProposal};
+use crate::epochs::{self, MAX_OPEN, OpenProposal, Pending};
 use crate::overlay::Overlay;
 
 /// An administrator proposes: judged now, so that nobody approves what can't be, and again when it is approved.
@@ -24,7 +24,7 @@ pub(super) fn propose<R: StateReader>(
     if !charter.administrators.keys.contains(author) {
         return Ok(not_an_administrator("proposes", author));
     }
-    if let Err(fault) = epochs::judge(state, charter.epoch, at, changes)? {
+    if let Err(fault) = judge(state, charter, at, changes)? {
         return Ok(refuse(&fault));
     }
     let open = epochs::lapse(state, at.time, charter.epoch)?;
@@ -58,7 +58,7 @@ pub(super) fn approve<R: StateReader>(
         epochs::put_open(state, id, &proposal);
         return Ok(Ok(()));
     }
-    match epochs::judge(state, charter.epoch, at, &proposal.changes)? {
+    match judge(state, charter, at, &proposal.changes)? {
         Err(fault) => Ok(refuse(&fault)),
         Ok(pending) => {
             epochs::close_open(state, id);
@@ -66,6 +66,24 @@ pub(super) fn approve<R: StateReader>(
             Ok(Ok(()))
         }
     }
+}
+
+/// What administrators want, with all that waits. Nobody who is convicted is added again under the same key
+/// (accountability §2.3).
+fn judge<R: StateReader>(
+    state: &Overlay<'_, R>,
+    charter: &Charter<'_>,
+    at: Position,
+    changes: &[SetChange],
+) -> Result<Result<Pending, ChangeFault>, StoreError> {
+    for change in changes {
+        if let SetChange::Add(new) = change
+            && accuse::is_blamed(state, &new.consensus_key)?
+        {
+            return Ok(Err(ChangeFault::Convicted { key: new.consensus_key }));
+        }
+    }
+    epochs::judge(state, charter.epoch, at, changes)
 }
 
 /// A validator comes back out of quarantine, with the store that it has now.

@@ -143,6 +143,7 @@ impl World {
                 start: Sequence(0),
                 validators: Vec::new(),
                 learners: Vec::new(),
+                barred: Vec::new(),
                 parameters: Parameters::default(),
             },
             before: None,

@@ -1,5 +1,7 @@
-//! What is to change in the cluster: proposed, approved, learning (protocol §8.5), for those who ask for the status.
+//! What is to change in the cluster: proposed, approved, learning (protocol §8.5), and who is barred (accountability
+//! §2.5), for those who ask for the status.
 
+use quorate_crypto::PublicKey;
 use quorate_replica::machine::read;
 use quorate_storage::{StateAt, Store, StoreError};
 use quorate_transport::pb::cluster::v1 as pb;
@@ -30,12 +32,15 @@ impl<S: Store> Api<S> {
         });
         let learners = self.context.set.everyone().skip(self.context.set.size());
         let learners = learners.zip(self.context.set.learners());
+        let owner = |key: &PublicKey| self.context.set.everyone().find(|(_, info)| info.consensus_key == *key);
+        let barred = self.context.set.barred().iter().filter_map(owner);
         Ok(pb::Changes {
             epoch_ends: ends.map_or(0, |ends| ends.0),
             approved: approved.iter().map(|change| self.words(change)).collect(),
             proposed: proposed.collect(),
             approvals_needed: count(self.approvals_needed),
             learners: learners.map(|((index, _), learner)| self.learner(index, learner, &approved)).collect(),
+            barred: barred.map(|(_, info)| info.name.clone()).collect(),
         })
     }
 
@@ -44,6 +49,8 @@ impl<S: Store> Api<S> {
         let (key, does) = match change {
             SetChange::Ready { validator, .. } => (validator, "has caught up, and is a validator then"),
             SetChange::Rejoin { validator, .. } => (validator, "comes back"),
+            SetChange::Bar { validator } => (validator, "is convicted and leads no more"),
+            SetChange::Evict { validator } => (validator, "is convicted and leaves"),
             SetChange::Add(_) | SetChange::Remove { .. } | SetChange::Parameter { .. } => return change.to_string(),
         };
         let known = self.context.set.everyone().find(|(_, info)| info.consensus_key == *key);

@@ -47,6 +47,7 @@ impl World {
                 start: Sequence(0),
                 validators: Vec::new(),
                 learners: Vec::new(),
+                barred: Vec::new(),
                 parameters: Parameters::default(),
             }),
             kinds: Arc::new(Kinds::new([counter])),

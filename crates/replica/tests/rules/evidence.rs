@@ -179,3 +179,34 @@ fn evidence_of_the_epoch_before_is_judged_in_this_one() {
     assert_eq!(cluster.hosts[0].replica.unjudged_evidence(), Some(evidence.id()));
     cluster.run_until(20_000, |cluster| (0..4).all(|at| convictions(cluster, at) == [evidence.id()]));
 }
+
+/// accountability §2.3, protocol §8.6: a conviction takes an idle cluster into the next epoch, without anybody's approval.
+/// There the convicted validator follows and leads no view; the others order on.
+#[test]
+fn a_convicted_validator_leads_no_view_of_the_next_epoch() {
+    let mut cluster = Cluster::of_short_epochs(4);
+    cluster.run(50);
+    let votes = [b"a", b"b"].map(|choice| commit(&cluster, 1, 9, choice));
+    for vote in votes {
+        cluster.wire.push_back((1, 0, Message::Vote(VoteMessage { vote, primary: None })));
+    }
+    cluster.run_until(200_000, |cluster| cluster.hosts.iter().all(|host| host.context.epoch == Epoch(1)));
+    let barred = key(1, 1).public();
+    for host in &cluster.hosts {
+        assert_eq!(host.context.set.barred(), [barred]);
+        assert_eq!(host.replica.report().primary, ValidatorIndex(2), "epoch 1, view 0: the second of three");
+    }
+    let executed = cluster.executed()[0];
+    cluster.submit(0, 3);
+    cluster.run(3_000);
+    assert!(cluster.executed()[0] > executed);
+    let of_next = cluster.sent.iter().filter_map(|(from, message)| match message {
+        Message::PrePrepare(pre_prepare) if pre_prepare.proposal.epoch == Epoch(1) => Some((from, pre_prepare)),
+        _ => None,
+    });
+    let proposers: Vec<u16> = of_next.map(|(_, pre_prepare)| pre_prepare.vote.statement.validator.0).collect();
+    assert!(!proposers.is_empty() && proposers.iter().all(|by| *by == 2), "{proposers:?}");
+    // A restart in that epoch reads who leads from the same place.
+    cluster.restart(0);
+    assert_eq!(cluster.hosts[0].context.set.barred(), [barred]);
+}

@@ -52,6 +52,16 @@ pub enum SetChange {
         /// Its store's nonce.
         incarnation: [u8; 32],
     },
+    /// A validator is convicted, and leads no more (protocol §8.6).
+    Bar {
+        /// Its consensus key.
+        validator: PublicKey,
+    },
+    /// A validator is convicted, and leaves (accountability §2.4).
+    Evict {
+        /// Its consensus key.
+        validator: PublicKey,
+    },
 }
 
 /// A validator to be.
@@ -128,6 +138,12 @@ pub enum ChangeFault {
         /// The name.
         name: String,
     },
+    /// The cluster has convicted whoever owns this key.
+    #[error("the owner of the consensus key {key} is convicted; it comes back with another key")]
+    Convicted {
+        /// The key.
+        key: PublicKey,
+    },
     /// A parameter that stays as it is.
     #[error("{name} stays as the genesis says: what it promised about operations that are on their way would not hold")]
     Fixed {
@@ -154,7 +170,22 @@ impl EpochDefinition {
             next.apply(change)?;
         }
         next.check()?;
+        next.forget_bars();
         Ok(next)
+    }
+
+    /// Whether a bar of this key would say anything: it is a validator's, or that of a learner that will be one.
+    #[must_use]
+    pub fn may_lead(&self, key: &PublicKey) -> bool {
+        let joins = |learner: &Learner| matches!(learner.role, LearnerRole::Joining { .. });
+        self.validator_with(key).is_some() || self.learner_with(key).is_some_and(joins)
+    }
+
+    /// Bars of those who have left go with them.
+    fn forget_bars(&mut self) {
+        let mut barred = std::mem::take(&mut self.barred);
+        barred.retain(|key| self.may_lead(key));
+        self.barred = barred;
     }
 
     fn apply(&mut self, change: &SetChange) -> Result<(), ChangeFault> {
@@ -176,6 +207,13 @@ impl EpochDefinition {
                 found.ok_or(fault)?.incarnation = *incarnation;
                 Ok(())
             }
+            SetChange::Bar { validator } => {
+                if !self.barred.contains(validator) {
+                    self.barred.push(*validator);
+                }
+                Ok(())
+            }
+            SetChange::Evict { validator } => self.evict(validator),
         }
     }
 
@@ -222,6 +260,21 @@ impl EpochDefinition {
         let Some(at) = self.validators.iter().position(is_named) else {
             return Err(ChangeFault::NoSuchValidator { name: name.to_owned() });
         };
+        let info = self.validators.remove(at);
+        self.learners.push(Learner { info, role: LearnerRole::Leaving });
+        Ok(())
+    }
+
+    /// A validator leaves by its key. Who was to take its place with new keys joins as any other.
+    fn evict(&mut self, key: &PublicKey) -> Result<(), ChangeFault> {
+        let Some(at) = self.validators.iter().position(|info| info.consensus_key == *key) else {
+            return Err(ChangeFault::NoSuchKey { key: *key, what: "validator" });
+        };
+        for learner in &mut self.learners {
+            if learner.role == (LearnerRole::Joining { replaces: Some(*key) }) {
+                learner.role = LearnerRole::Joining { replaces: None };
+            }
+        }
         let info = self.validators.remove(at);
         self.learners.push(Learner { info, role: LearnerRole::Leaving });
         Ok(())
@@ -300,6 +353,12 @@ impl SetChange {
             _ => false,
         }
     }
+
+    /// Whether it follows from a conviction, and nobody asked for it.
+    #[must_use]
+    pub const fn follows_from_proof(&self) -> bool {
+        matches!(self, Self::Bar { .. } | Self::Evict { .. })
+    }
 }
 
 impl std::fmt::Display for SetChange {
@@ -311,6 +370,8 @@ impl std::fmt::Display for SetChange {
             Self::Parameter { name, value } => write!(f, "set {name} to {value}"),
             Self::Ready { validator, .. } => write!(f, "{validator} is ready"),
             Self::Rejoin { validator, .. } => write!(f, "{validator} comes back"),
+            Self::Bar { validator } => write!(f, "{validator} is convicted and leads no more"),
+            Self::Evict { validator } => write!(f, "{validator} is convicted and leaves"),
         }
     }
 }
@@ -341,6 +402,14 @@ impl Canonical for SetChange {
                 validator.encode(out);
                 Digest::new(*incarnation).encode(out);
             }
+            Self::Bar { validator } => {
+                out.push(6);
+                validator.encode(out);
+            }
+            Self::Evict { validator } => {
+                out.push(7);
+                validator.encode(out);
+            }
         }
     }
 
@@ -355,6 +424,8 @@ impl Canonical for SetChange {
             }
             4 => owner(input).map(|(validator, incarnation)| Self::Ready { validator, incarnation }),
             5 => owner(input).map(|(validator, incarnation)| Self::Rejoin { validator, incarnation }),
+            6 => PublicKey::decode(input).map(|validator| Self::Bar { validator }),
+            7 => PublicKey::decode(input).map(|validator| Self::Evict { validator }),
             value => Err(DecodeError::Unknown { what: "change of a validator set", value }),
         }
     }

@@ -41,6 +41,7 @@ fn four() -> EpochDefinition {
         start: Sequence::ZERO,
         validators: (0..4).map(info).collect(),
         learners: Vec::new(),
+        barred: Vec::new(),
         parameters: Parameters { min_validators: 3, ..Parameters::default() },
     }
 }
@@ -120,13 +121,55 @@ fn a_validator_comes_back_with_another_incarnation() {
     assert!(four().after(&[remove(2), back(9)], Sequence(1)).is_err(), "whoever leaves doesn't come back");
 }
 
+fn bar(at: u8) -> SetChange {
+    SetChange::Bar { validator: info(at).consensus_key }
+}
+
+fn evict(at: u8) -> SetChange {
+    SetChange::Evict { validator: info(at).consensus_key }
+}
+
+/// protocol §8.6: a bar leaves the set and its indices alone, outlasts epochs, is counted once, and goes with its owner.
+#[test]
+fn a_bar_lasts_until_its_owner_has_left() {
+    let one = after(&four(), &[bar(2), bar(1), bar(2)]);
+    assert_eq!((names(&one), &one.barred[..]), (names(&four()), &[info(2).consensus_key, info(1).consensus_key][..]));
+    let leads = |definition: &EpochDefinition, view| definition.set().primary(definition.epoch, crate::ids::View(view));
+    let leaders: Vec<u16> = (0..4).map(|view| leads(&one, view).0).collect();
+    assert_eq!(leaders, [1, 3, 0, 1], "the oldest of two bars, as f = 1");
+    let two = after(&one, &[remove(2)]);
+    assert_eq!(two.barred, [info(1).consensus_key], "the one who leaves takes its bar along");
+    assert_eq!(after(&two, &[]).barred, two.barred);
+    assert!(after(&four(), &[bar(9)]).barred.is_empty(), "nobody's key");
+    // A learner that joins may have been convicted before; one that leaves will lead nobody.
+    let joins = after(&four(), &[add(4), bar(4), remove(0), bar(0)]);
+    assert_eq!(joins.barred, [info(4).consensus_key]);
+    assert!(joins.may_lead(&info(4).consensus_key) && !joins.may_lead(&info(0).consensus_key));
+}
+
+/// accountability §2.4: an eviction is a removal that nobody asked for; too few must not be left, and whoever was to take
+/// the place joins all the same.
+#[test]
+fn whoever_is_evicted_leaves_like_one_that_is_removed() {
+    let one = after(&four(), &[evict(1)]);
+    assert_eq!((names(&one), one.learners[0].role), (vec!["v0", "v2", "v3"], LearnerRole::Leaving));
+    let refused = |changes: &[SetChange]| four().after(changes, Sequence(4_096)).unwrap_err();
+    assert!(matches!(refused(&[evict(1), evict(2)]), ChangeFault::TooFew { left: 2, least: 3 }));
+    assert!(matches!(refused(&[evict(1), evict(1)]), ChangeFault::NoSuchKey { .. }));
+    let rekeyed = NewValidator { name: "v1".to_owned(), replaces: true, ..new(7) };
+    let learning = after(&four(), &[SetChange::Add(Box::new(rekeyed))]);
+    let two = after(&learning, &[evict(1), ready(7)]);
+    assert_eq!(names(&two), ["v0", "v2", "v3", "v1"]);
+    assert_eq!(two.validators[3].consensus_key, info(7).consensus_key);
+}
+
 #[test]
 fn definitions_and_changes_survive_their_bytes() {
-    let two = after(&after(&four(), &[add(4), remove(0)]), &[ready(4), add(5)]);
+    let two = after(&after(&four(), &[add(4), remove(0), bar(1)]), &[ready(4), add(5)]);
     assert_eq!(EpochDefinition::from_bytes(&two.to_bytes()), Ok(two.clone()));
     let parameter = SetChange::Parameter { name: "window".to_owned(), value: 7 };
     let rejoin = SetChange::Rejoin { validator: key(1), incarnation: [1; 32] };
-    for change in [add(4), remove(1), ready(2), parameter, rejoin] {
+    for change in [add(4), remove(1), ready(2), parameter, rejoin, bar(3), evict(4)] {
         assert_eq!(SetChange::from_bytes(&change.to_bytes()), Ok(change));
     }
     let mut nobody = two;

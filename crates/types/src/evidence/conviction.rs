@@ -37,6 +37,13 @@ impl Conviction {
         [CONVICTIONS, convicted.as_bytes(), &[kind]].concat()
     }
 
+    /// Whether blame follows from it: a wrong result can come from a broken disk (accountability §1.9), and authors
+    /// aren't judged here.
+    #[must_use]
+    pub const fn blames(&self) -> bool {
+        !matches!(self.kind, 12 | 13 | 16)
+    }
+
     /// What the evidence is, for people.
     #[must_use]
     pub fn kind_name(&self) -> &'static str {

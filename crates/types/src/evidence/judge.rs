@@ -158,7 +158,7 @@ fn pre_prepared(context: &Context, pre_prepare: &PrePrepare) -> Judged {
 /// A new view signed by its primary and valid in itself, and its anchor.
 fn anchored(context: &Context, new_view: &Signed<NewView>) -> Result<Anchor, EvidenceFault> {
     signed(context, new_view)?;
-    Ok(rules::admit_new_view(&new_view.statement, context.quorum(), context.start)?)
+    Ok(rules::admit_new_view(&new_view.statement, context.leading(), context.start)?)
 }
 
 /// protocol §3.6, §3.2 (d). What no correct validator votes for in any role speaks for itself. Sequence and block time

@@ -115,7 +115,7 @@ fn write_change(change: &SetChange) -> Option<pb::set_change::Change> {
         SetChange::Parameter { name, value } => {
             Some(Wire::Parameter(pb::SetParameter { name: name.clone(), value: *value }))
         }
-        SetChange::Ready { .. } | SetChange::Rejoin { .. } => None,
+        SetChange::Ready { .. } | SetChange::Rejoin { .. } | SetChange::Bar { .. } | SetChange::Evict { .. } => None,
     }
 }
 

@@ -6,7 +6,7 @@ use super::{RuleFault, admit_certificate};
 use crate::ids::{Sequence, View};
 use crate::proposal::Proposal;
 use crate::quorum::Quorum;
-use crate::set::primary;
+use crate::set::Roster;
 use crate::view_change::{NewView, ViewChange};
 use crate::vote::{Claim, Phase};
 
@@ -81,14 +81,18 @@ impl MaxByKeyWith for Option<Claim> {
     }
 }
 
-/// Judges a `NewView` in itself and recomputes its anchor (protocol §5.2); `start` is the epoch's
-/// starting checkpoint. The signatures in it are checked elsewhere.
+/// Judges a `NewView` in itself and recomputes its anchor (protocol §5.2), by the epoch's quorums, roster and
+/// starting checkpoint `start`. The signatures in it are checked elsewhere.
 ///
 /// # Errors
 /// The rule that it breaks. A `NewView` signed by its primary that fails here is invalid for everyone.
-pub fn admit_new_view(new_view: &NewView, quorum: Quorum, start: (Sequence, Digest)) -> Result<Anchor, RuleFault> {
+pub fn admit_new_view(
+    new_view: &NewView,
+    (quorum, roster): (Quorum, &Roster),
+    start: (Sequence, Digest),
+) -> Result<Anchor, RuleFault> {
     let NewView { epoch, view, validator, .. } = *new_view;
-    if primary(quorum.validators(), epoch, view) != validator {
+    if roster.primary(epoch, view) != validator {
         return Err(RuleFault::NotPrimary { sender: validator, view });
     }
     admit_changes(new_view, quorum)?;

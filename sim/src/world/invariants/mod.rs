@@ -23,6 +23,7 @@ mod lost_store;
 mod one_chain;
 mod prepared;
 mod reference;
+mod roster;
 mod state;
 mod suspicion;
 mod view;
@@ -132,6 +133,8 @@ pub struct Place {
     pub epoch: Epoch,
     /// Its view.
     pub view: View,
+    /// Whom it follows there.
+    pub primary: Option<u16>,
     /// Whether it votes there.
     pub is_active: bool,
     /// Its stable checkpoint.
@@ -359,6 +362,7 @@ fn of_epoch() -> Vec<Box<dyn Invariant>> {
         Box::new(certificates::Certificates::default()),
         Box::new(view::ViewMonotone::default()),
         Box::new(window::Window::default()),
+        Box::new(roster::Leaders),
     ]
 }
 

@@ -17,6 +17,7 @@ use quorate_types::codec::{Canonical, DecodeError, Reader, encode_list};
 use quorate_types::epoch::{CURRENT, ChangeFault, EpochDefinition, MAX_CHANGES, SetChange};
 use quorate_types::ids::{BlockTime, OperationId, Sequence};
 use quorate_types::limits::MAX_VALIDATORS;
+use quorate_types::parameters::Parameters;
 
 use crate::block::Charter;
 use crate::entity::Position;
@@ -172,12 +173,16 @@ pub(crate) fn convict<R: StateReader>(
     at: Position,
     convicted: PublicKey,
 ) -> Result<(), StoreError> {
+    let Parameters { bar_on_proof, evict_on_proof, .. } = epoch.parameters;
+    if (bar_on_proof, evict_on_proof) == (0, 0) {
+        return Ok(());
+    }
     let waiting = pending(state)?.map(|pending| pending.changes).unwrap_or_default();
     let next = epoch.after(&waiting, at.sequence).expect("whatever joined what waits was judged with all of it");
     if !next.may_lead(&convicted) {
         return Ok(());
     }
-    let evict = (epoch.parameters.evict_on_proof == 1).then_some(SetChange::Evict { validator: convicted });
+    let evict = (evict_on_proof == 1).then_some(SetChange::Evict { validator: convicted });
     let bar = (!next.barred.contains(&convicted)).then_some(SetChange::Bar { validator: convicted });
     for change in evict.into_iter().chain(bar) {
         // An eviction can't be made where too few validators would be left; a bar always can.

@@ -44,6 +44,7 @@ fn world() -> World {
     world.parameters.checkpoint_interval = 4;
     world.parameters.window = 8;
     world.parameters.min_epoch_sequences = 128;
+    world.parameters.bar_on_proof = 1;
     world.epoch.validators = (0..4).map(validator).collect();
     world
 }
@@ -259,6 +260,16 @@ fn a_conviction_is_a_change_that_nobody_approves() {
     assert_eq!(refused(&mut world, &again), RejectionCode::AlreadyConvicted);
     convict(&mut world, &double_view_change(2, 1));
     assert_eq!(pending(&world), [], "no second epoch for one that is barred already");
+}
+
+/// accountability §2.3: nothing follows where nobody asked for it.
+#[test]
+fn without_the_parameter_a_conviction_changes_nothing() {
+    let mut world = world();
+    world.parameters.bar_on_proof = 0;
+    convict(&mut world, &double_vote(2, 0, 9));
+    assert_eq!((convictions(&world).len(), pending(&world)), (1, vec![]));
+    assert_eq!(read::epoch_end(&world.state, Epoch(0)), Ok(None));
 }
 
 /// accountability §1.9, §2.3: a wrong result can come from a broken disk.

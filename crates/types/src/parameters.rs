@@ -137,8 +137,10 @@ parameters! {
         "E_min: the shortest epoch, so that a change of validators has taken effect before the next. At least 16 W.";
     min_validators: 1, 1 => 224, "validators",
         "So many validators must be left after a change of the set. 4 tolerate one faulty validator, fewer none; a cluster that is to stay above that sets it.";
+    bar_on_proof: 0, 0 => 1, "0 or 1",
+        "1: a conviction ends the epoch, and in the next one the convicted validator votes, but leads no more. 0: administrators decide.";
     evict_on_proof: 0, 0 => 1, "0 or 1",
-        "1: a convicted validator leaves the set at the epoch's end, as long as min_validators are left. 0: it only leads no more, and administrators decide.";
+        "1: a convicted validator leaves the set at the epoch's end, as long as min_validators are left, and else leads no more. 0: as bar_on_proof says.";
     waiting_sequences: 256, 1 => 65_536, "sequences",
         "D, first half: an operation waits for its parents so long, then its receipt says MISSING_PARENT. Lapses when both halves have passed.";
     waiting_ms: 30 * SECOND, 1 => HOUR, "ms",

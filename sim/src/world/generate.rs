@@ -439,6 +439,8 @@ fn change_epochs(seed: u64, profile: Profile, (settings, events): (&mut Settings
     }
     settings.protocol.min_epoch_sequences = SHORTEST_EPOCH_WINDOWS * settings.protocol.window;
     settings.protocol.empty_interval_ms = [10, 20, 100][dice.index(3)];
+    // A cluster that is on its way to an epoch's end is busy: only where epochs are what a run is about.
+    settings.protocol.bar_on_proof = u32::from(profile == Profile::Epochs);
     let changes = dice.below(4).max(u64::from(profile == Profile::Epochs));
     for _ in 0..changes {
         // What nothing else depends on.

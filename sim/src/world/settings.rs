@@ -63,6 +63,8 @@ pub struct Protocol {
     pub checkpoint_max_age_ms: u32,
     /// E_min: the shortest epoch. Longer than any run, unless a scenario is about epochs.
     pub min_epoch_sequences: u32,
+    /// Whether a convicted validator leads no more from the next epoch on: 1, or 0.
+    pub bar_on_proof: u32,
     /// Whether a convicted validator leaves the set: 1, or 0.
     pub evict_on_proof: u32,
     /// Operations in a bundle.
@@ -221,6 +223,7 @@ impl Protocol {
             empty_interval_ms: 100,
             checkpoint_max_age_ms: 1_000,
             min_epoch_sequences: 1 << 20,
+            bar_on_proof: 0,
             evict_on_proof: 0,
             max_bundle_operations: 4,
             max_proposal_operations: 16,
@@ -248,6 +251,7 @@ impl Protocol {
             max_bundle_operations: self.max_bundle_operations,
             max_proposal_operations: self.max_proposal_operations,
             min_epoch_sequences: self.min_epoch_sequences,
+            bar_on_proof: self.bar_on_proof,
             evict_on_proof: self.evict_on_proof,
             waiting_sequences: 64,
             waiting_ms: 10_000,

@@ -162,7 +162,7 @@ impl<S: Store> Api<S> {
             state_root: wire(&execution.map_or(Digest::ZERO, |execution| execution.state_root)),
             oldest: self.ledger.oldest().map_err(|error| self.record_fault(error))?.0,
             receipts_root: wire(&execution.map_or(Digest::ZERO, |execution| execution.receipts_root)),
-            validators: self.validator_statuses(&status, &self.convictions()?),
+            validators: self.validator_statuses(&status, &self.convictions()),
             dump: None,
             changes: self.changes(),
         })

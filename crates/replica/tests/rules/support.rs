@@ -121,6 +121,7 @@ impl Cluster {
             window: 16,
             min_epoch_sequences: 256,
             empty_interval_ms: 20,
+            bar_on_proof: 1,
             ..Parameters::default()
         };
         Self::with(validators, parameters)

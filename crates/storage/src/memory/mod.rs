@@ -285,7 +285,7 @@ impl Store for MemoryStore {
     }
 
     fn snapshot(&self) -> Result<MemorySnapshot, StoreError> {
-        Ok(MemorySnapshot { tables: self.disk().tables.clone() })
+        Ok(MemorySnapshot { tables: self.disk().tables.clone(), store: self.clone() })
     }
 }
 
@@ -293,15 +293,17 @@ impl Store for MemoryStore {
 #[derive(Debug, Clone)]
 pub struct MemorySnapshot {
     tables: Tables,
+    /// Where damage that is found here is told.
+    store: MemoryStore,
 }
 
 impl Snapshot for MemorySnapshot {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.tables.get(family, key)
+        self.store.disk().noted(self.tables.get(family, key))
     }
 
     fn scan(&self, family: Family, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
-        self.tables.scan(family, (from, to), limit, false)
+        self.store.disk().noted(self.tables.scan(family, (from, to), limit, false))
     }
 }
 

@@ -92,6 +92,10 @@ fn a_flipped_bit_and_a_misdirected_write_are_corruption() {
     assert_eq!(store.get(Family::Votes, b"a"), Err(corrupt("a")));
     assert_eq!(store.scan(Family::Votes, b"", b"", 9), Err(corrupt("a")));
     assert!(!store.flip_bit(Family::Votes, b"missing", 0));
+    let snapshot = store.snapshot().unwrap();
+    store.take_struck();
+    assert_eq!(snapshot.get(Family::Votes, b"a"), Err(corrupt("a")));
+    assert_eq!(store.take_struck(), Some(corrupt("a")), "damage that a snapshot shows is the store's");
 }
 
 #[test]

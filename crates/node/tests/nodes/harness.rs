@@ -256,8 +256,9 @@ impl Cluster {
         OperationBuilder::new(self.genesis.cluster, client_key().public(), nonce, expires)
     }
 
-    /// Submits and checks the receipt.
+    /// Submits as soon as the validator takes operations, and checks the receipt.
     pub(crate) async fn order(&self, index: usize, operation: &Operation) -> Receipt {
+        self.ordering(index).await;
         let answer = self.operations(index).submit(submit(operation)).await.unwrap().into_inner();
         self.verify(&answer).into_receipt()
     }
